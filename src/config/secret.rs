@@ -1,0 +1,67 @@
+//! What must not be printed: passwords, tokens, signing keys, and the user part of a URL.
+//!
+//! It must not know what a secret opens. The surprising fact: most secrets leak through `Debug`,
+//! so that is where they are hidden, not at each call.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Hides a text.
+    pub fn new(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A URL as it may be logged: `http://user:word@crm/` becomes `http://***@crm/`.
+pub fn printable_url(url: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Cow::Borrowed(url);
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("{scheme}://***@{host}{path}")),
+        None => Cow::Borrowed(url),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret:?}"), "***");
+        assert_eq!(format!("{:?}", Some(&secret)), "Some(***)");
+        assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn the_user_part_of_a_url_is_not_printed() {
+        for (url, printed) in [
+            ("http://crm/phone", "http://crm/phone"),
+            ("http://a:b@crm/phone", "http://***@crm/phone"),
+            ("https://a:b@c@crm:3000", "https://***@crm:3000"),
+            ("http://crm/?from=a@b", "http://crm/?from=a@b"),
+            ("crm/phone", "crm/phone"),
+        ] {
+            assert_eq!(printable_url(url), printed);
+        }
+    }
+}
