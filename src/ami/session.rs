@@ -1,0 +1,604 @@
+//! One link to Asterisk, from the first connect to the last reconnect.
+//!
+//! This file owns the login, the table of pending actions, the watchdog and the back-off. It must
+//! not know sockets, names to resolve, or why an action was asked.
+//!
+//! The surprising fact: a manager session can be alive and deaf. Asterisk before 20.21, 22.11 and
+//! 23.5 may lose the wake-up of a session's thread and answer minutes late, so silence is never
+//! taken for health: an idle link is pinged, and a link whose answer is overdue is pinged at once.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use log::{debug, trace};
+
+use super::action::{Action, Proof};
+use super::codec::{DecodeError, Decoder, Item};
+use super::event::Event;
+use super::instance::{Ask, Instance};
+use super::{Message, OwnedMessage};
+use crate::config::Secret;
+
+mod backoff;
+mod pending;
+
+use backoff::Backoff;
+use pending::{Asked, Pending, Verdict};
+
+/// A connect that has not come about by then is given up.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Banner and login answers come within this; a wrong secret is answered after one second.
+const LOGIN: Duration = Duration::from_secs(10);
+/// How long after a login `FullyBooted` is waited for. It never comes to an account that may not
+/// read `system`, and then the link is taken as it is.
+const BOOT: Duration = Duration::from_secs(5);
+/// An idle link is asked for a sign of life.
+const IDLE: Duration = Duration::from_secs(30);
+/// And given up when none comes.
+const GRACE: Duration = Duration::from_secs(10);
+/// Unwritten bytes beyond this: the peer no longer reads.
+const MAX_UNSENT: usize = 64 * 1024;
+
+/// The account a login uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// Its name in manager.conf.
+    pub user: Box<str>,
+    /// Its secret.
+    pub secret: Secret,
+}
+
+/// What salara found out about an Asterisk while logging in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The version its banner names, of the interface.
+    pub ami_version: Box<str>,
+    /// Asterisk's own version, if the account may ask.
+    pub asterisk_version: Option<Box<str>>,
+    /// There is a chan_sip, and the account may ask it about peers.
+    pub chan_sip: bool,
+    /// There is a PJSIP, and the account may ask it about endpoints.
+    pub pjsip: bool,
+}
+
+/// What the session wants done, or has to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Open a connection, then call `handle_connected` or `handle_disconnected`.
+    Connect,
+    /// Close the connection; `handle_disconnected` is not wanted.
+    Disconnect,
+    /// Actions are accepted from now on.
+    Up(Facts),
+    /// Actions are refused from now on; all pending ones have been answered.
+    Down,
+    /// Something happened in Asterisk.
+    Event(Event),
+    /// An ask was answered, or never will be.
+    Done(Ask, Result<Response, ActionError>),
+    /// A person should read this once.
+    Note(Note),
+}
+
+/// The answer to an action, with the list of events that belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// Asterisk did it.
+    pub success: bool,
+    /// The response itself.
+    pub head: OwnedMessage,
+    /// The events of the list it announced.
+    pub items: Vec<OwnedMessage>,
+}
+
+/// Why an ask has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActionError {
+    /// There is no link, or it went while the answer was awaited.
+    LinkDown,
+    /// Asterisk did not answer in time.
+    Timeout,
+    /// Too many answers are awaited already.
+    Busy,
+    /// A value may not be sent.
+    Refused,
+    /// The account may not ask this.
+    Denied,
+}
+
+/// A change of the link, in the words of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// No connection, or no usable one, and why. Said when the reason changes.
+    Unreachable(String),
+    /// The account was refused. Said at each attempt: someone has to act.
+    Rejected {
+        /// What Asterisk said.
+        message: String,
+        /// When it will be tried again.
+        retry_in: Duration,
+    },
+    /// The link is up.
+    Connected(Facts),
+    /// The link was up and is gone, and why.
+    Lost(String),
+    /// Something on the wire was passed over, and what.
+    PassedOver(String),
+}
+
+/// The machine. Obeys the contract of all pure machines here: `handle_*`, then `poll_output` until
+/// `None`.
+#[derive(Debug)]
+pub struct Session {
+    instance: Instance,
+    events: Box<str>,
+    state: State,
+    decoder: Decoder,
+    out: Vec<u8>,
+    pending: Pending,
+    outputs: VecDeque<Output>,
+    backoff: Backoff,
+    facts: Facts,
+    /// The reason last given for not being connected.
+    said: Option<String>,
+    serial: u32,
+}
+
+/// ```text
+/// Waiting ──► Connecting ──► Greeting ──► LoggingIn ──► Booting ──► Up
+///    ▲             │             │            │            │        │
+///    └─────────────┴─────────────┴────────────┴────────────┴────────┘  with a back-off
+/// ```
+#[derive(Debug)]
+enum State {
+    Waiting {
+        retry_at: Instant,
+    },
+    Connecting {
+        give_up_at: Instant,
+    },
+    Greeting {
+        give_up_at: Instant,
+        credentials: Credentials,
+    },
+    LoggingIn {
+        give_up_at: Instant,
+        credentials: Credentials,
+    },
+    Booting {
+        up_at: Instant,
+        booted: bool,
+        probed: bool,
+    },
+    Up {
+        watch: Watch,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Watch {
+    Quiet { ping_at: Instant },
+    Pinged { dead_at: Instant },
+}
+
+impl Session {
+    /// A session that will connect at the first `handle_timeout`. `events` is its mask, `seed` feeds
+    /// the jitter of its back-off.
+    pub fn new(instance: Instance, events: &str, seed: u64, now: Instant) -> Self {
+        Self {
+            instance,
+            events: events.into(),
+            state: State::Waiting { retry_at: now },
+            decoder: Decoder::new(),
+            out: Vec::new(),
+            pending: Pending::default(),
+            outputs: VecDeque::new(),
+            backoff: Backoff::new(seed),
+            facts: Facts::default(),
+            said: None,
+            serial: 0,
+        }
+    }
+
+    /// The connection asked for by `Output::Connect` stands.
+    pub fn handle_connected(&mut self, credentials: Credentials, now: Instant) {
+        self.decoder = Decoder::new();
+        self.facts = Facts::default();
+        self.state = State::Greeting {
+            give_up_at: now + LOGIN,
+            credentials,
+        };
+    }
+
+    /// The connection could not be made, or has ended. `near` says that trying again costs nobody
+    /// anything: the peer is this machine and refused at once.
+    pub fn handle_disconnected(&mut self, why: &str, near: bool, now: Instant) {
+        if !matches!(self.state, State::Waiting { .. }) {
+            self.fall(why, near, now);
+        }
+    }
+
+    /// Bytes came from Asterisk.
+    pub fn handle_bytes(&mut self, bytes: &[u8], now: Instant) {
+        self.decoder.push(bytes);
+        if let State::Up { watch } = &mut self.state {
+            *watch = Watch::Quiet {
+                ping_at: now + IDLE,
+            };
+        }
+        // The decoder lends its messages, so it is taken out while they are read.
+        let mut decoder = std::mem::take(&mut self.decoder);
+        while !matches!(self.state, State::Waiting { .. }) {
+            match decoder.next() {
+                Ok(None) => break,
+                Ok(Some(Item::Banner(version))) => self.greet(version, now),
+                Ok(Some(Item::Message(message))) => self.message(message, now),
+                Err(error @ DecodeError::TooLarge) => {
+                    self.note(Note::PassedOver(error.to_string()));
+                }
+                Err(error @ DecodeError::NotAmi(_)) => self.hang_up(&error.to_string(), now),
+            }
+        }
+        self.decoder = decoder;
+    }
+
+    /// The clock has moved.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for (id, asked) in self.pending.expire(now) {
+            match asked {
+                Asked::Engine(ask) => {
+                    debug!(target: "ami", "{id}: no answer in time");
+                    self.outputs
+                        .push_back(Output::Done(ask, Err(ActionError::Timeout)));
+                    self.ping_now(now);
+                }
+                Asked::Version => {}
+                Asked::Commands => self.probed(now),
+                // Their state's own deadline speaks for them.
+                Asked::Challenge | Asked::Login | Asked::Ping => {}
+            }
+        }
+        match self.state {
+            State::Waiting { retry_at } if retry_at <= now => {
+                self.state = State::Connecting {
+                    give_up_at: now + CONNECT,
+                };
+                self.outputs.push_back(Output::Connect);
+            }
+            State::Connecting { give_up_at } if give_up_at <= now => {
+                self.hang_up("no connection within 10 s", now);
+            }
+            State::Greeting { give_up_at, .. } if give_up_at <= now => {
+                self.hang_up("no banner within 10 s: not an Asterisk manager?", now);
+            }
+            State::LoggingIn { give_up_at, .. } if give_up_at <= now => {
+                self.hang_up("no answer to the login within 10 s", now);
+            }
+            State::Booting {
+                up_at,
+                probed: true,
+                ..
+            } if up_at <= now => self.come_up(now),
+            State::Up {
+                watch: Watch::Quiet { ping_at },
+            } if ping_at <= now => self.ping_now(now),
+            State::Up {
+                watch: Watch::Pinged { dead_at },
+            } if dead_at <= now => {
+                self.hang_up("it fell silent", now);
+            }
+            State::Waiting { .. }
+            | State::Connecting { .. }
+            | State::Greeting { .. }
+            | State::LoggingIn { .. }
+            | State::Booting { .. }
+            | State::Up { .. } => {}
+        }
+    }
+
+    /// When `handle_timeout` is wanted next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let own = match self.state {
+            State::Waiting { retry_at } => Some(retry_at),
+            State::Connecting { give_up_at }
+            | State::Greeting { give_up_at, .. }
+            | State::LoggingIn { give_up_at, .. } => Some(give_up_at),
+            State::Booting {
+                up_at,
+                probed: true,
+                ..
+            } => Some(up_at),
+            // The probe's own deadline comes first.
+            State::Booting { probed: false, .. } => None,
+            State::Up {
+                watch: Watch::Quiet { ping_at },
+            } => Some(ping_at),
+            State::Up {
+                watch: Watch::Pinged { dead_at },
+            } => Some(dead_at),
+        };
+        own.into_iter().chain(self.pending.deadline()).min()
+    }
+
+    /// What is to be done or told; drain it after every call.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Bytes to write.
+    pub fn outgoing(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// So many of them were written.
+    pub fn sent(&mut self, count: usize) {
+        self.out.drain(..count.min(self.out.len()));
+    }
+
+    /// Whether actions are accepted.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Up { .. })
+    }
+
+    /// Sends an action; its answer comes as `Output::Done`, whatever happens.
+    pub fn ask(&mut self, ask: Ask, action: &Action, now: Instant) {
+        let refused = if !self.is_up() {
+            Some(ActionError::LinkDown)
+        } else if self.pending.is_full() {
+            Some(ActionError::Busy)
+        } else {
+            None
+        };
+        let id = self.instance.action_id(ask);
+        if let Some(error) = refused.or_else(|| self.send(id, Asked::Engine(ask), action, now)) {
+            self.outputs.push_back(Output::Done(ask, Err(error)));
+        }
+        if self.out.len() > MAX_UNSENT {
+            self.hang_up("it does not read", now);
+        }
+    }
+
+    fn greet(&mut self, version: &[u8], now: Instant) {
+        let State::Greeting { credentials, .. } = &self.state else {
+            return;
+        };
+        let credentials = credentials.clone();
+        self.facts.ami_version = String::from_utf8_lossy(version).into();
+        self.state = State::LoggingIn {
+            give_up_at: now + LOGIN,
+            credentials,
+        };
+        self.send_own(Asked::Challenge, &Action::Challenge, now);
+    }
+
+    fn message(&mut self, message: Message<'_>, now: Instant) {
+        trace!(target: "ami", "< {message:?}");
+        match self.pending.handle(message) {
+            Verdict::Done(asked, response) => self.answered(asked, response, now),
+            Verdict::Collected => {}
+            Verdict::NotAsked => {
+                let Some(event) = Event::parse(message) else {
+                    return;
+                };
+                match event {
+                    Event::FullyBooted => self.booted(now),
+                    other => self.outputs.push_back(Output::Event(other)),
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self, asked: Asked, response: Response, now: Instant) {
+        let head = response.head.message();
+        match asked {
+            Asked::Challenge => {
+                let State::LoggingIn { credentials, .. } = &self.state else {
+                    return;
+                };
+                let secret = credentials.secret.expose();
+                let proof = match head.get("Challenge") {
+                    Some(challenge) if response.success => Proof::md5(challenge, secret),
+                    // A manager without MD5: the secret itself is all it takes.
+                    _ => Proof::Plain(secret.into()),
+                };
+                let user = credentials.user.clone();
+                let login = Action::Login {
+                    user,
+                    proof,
+                    events: self.events.clone(),
+                };
+                self.send_own(Asked::Login, &login, now);
+            }
+            Asked::Login if response.success => {
+                self.state = State::Booting {
+                    up_at: now + BOOT,
+                    booted: false,
+                    probed: false,
+                };
+                self.send_own(Asked::Version, &Action::CoreSettings, now);
+                self.send_own(Asked::Commands, &Action::ListCommands, now);
+            }
+            Asked::Login => self.rejected(&head.text("Message"), now),
+            Asked::Version => {
+                self.facts.asterisk_version = head
+                    .get("AsteriskVersion")
+                    .map(|version| String::from_utf8_lossy(version).into());
+            }
+            Asked::Commands => {
+                self.facts.chan_sip = head.get("SIPpeerstatus").is_some();
+                self.facts.pjsip = head.get("PJSIPShowEndpoint").is_some();
+                self.probed(now);
+            }
+            Asked::Ping => {}
+            Asked::Engine(ask) => self.outputs.push_back(Output::Done(ask, Ok(response))),
+        }
+    }
+
+    fn booted(&mut self, now: Instant) {
+        if let State::Booting { booted, probed, .. } = &mut self.state {
+            *booted = true;
+            if *probed {
+                self.come_up(now);
+            }
+        }
+    }
+
+    fn probed(&mut self, now: Instant) {
+        if let State::Booting { booted, probed, .. } = &mut self.state {
+            *probed = true;
+            if *booted {
+                self.come_up(now);
+            }
+        }
+    }
+
+    fn come_up(&mut self, now: Instant) {
+        self.state = State::Up {
+            watch: Watch::Quiet {
+                ping_at: now + IDLE,
+            },
+        };
+        self.backoff.reset();
+        self.said = None;
+        self.note(Note::Connected(self.facts.clone()));
+        self.outputs.push_back(Output::Up(self.facts.clone()));
+    }
+
+    /// A refused account is no outage: it will be refused again, and a PBX that bans who fails too
+    /// often would ban its own bridge.
+    fn rejected(&mut self, message: &str, now: Instant) {
+        let retry_in = self.backoff.after_rejection();
+        self.close(now + retry_in);
+        self.outputs.push_back(Output::Disconnect);
+        self.said = None;
+        self.note(Note::Rejected {
+            message: message.into(),
+            retry_in,
+        });
+    }
+
+    fn ping_now(&mut self, now: Instant) {
+        if let State::Up {
+            watch: watch @ Watch::Quiet { .. },
+        } = &mut self.state
+        {
+            *watch = Watch::Pinged {
+                dead_at: now + GRACE,
+            };
+            self.send_own(Asked::Ping, &Action::Ping, now);
+        }
+    }
+
+    fn hang_up(&mut self, why: &str, now: Instant) {
+        self.outputs.push_back(Output::Disconnect);
+        self.fall(why, false, now);
+    }
+
+    fn fall(&mut self, why: &str, near: bool, now: Instant) {
+        let was_up = self.is_up();
+        let retry_in = if near {
+            self.backoff.after_refusal()
+        } else {
+            self.backoff.after_failure()
+        };
+        self.close(now + retry_in);
+        if was_up {
+            self.note(Note::Lost(why.into()));
+        } else if self.said.as_deref() != Some(why) {
+            self.said = Some(why.into());
+            self.note(Note::Unreachable(why.into()));
+        }
+    }
+
+    fn close(&mut self, retry_at: Instant) {
+        let was_up = self.is_up();
+        self.state = State::Waiting { retry_at };
+        self.out.clear();
+        for asked in self.pending.fail_all() {
+            if let Asked::Engine(ask) = asked {
+                self.outputs
+                    .push_back(Output::Done(ask, Err(ActionError::LinkDown)));
+            }
+        }
+        if was_up {
+            self.outputs.push_back(Output::Down);
+        }
+    }
+
+    fn send_own(&mut self, asked: Asked, action: &Action, now: Instant) {
+        self.serial = self.serial.wrapping_add(1);
+        let id = format!("{}-link-{}", self.instance, self.serial);
+        if self.send(id, asked, action, now).is_some() {
+            // Only a login's user or secret can be unfit; no later attempt mends it by itself.
+            self.rejected("the user or the secret holds what a line cannot", now);
+        }
+    }
+
+    fn send(
+        &mut self,
+        id: String,
+        asked: Asked,
+        action: &Action,
+        now: Instant,
+    ) -> Option<ActionError> {
+        if let Err(bad) = action.encode(&id, &mut self.out) {
+            debug!(target: "ami", "{}: {bad}", action.name());
+            return Some(ActionError::Refused);
+        }
+        debug!(target: "ami", "> {} {id}", action.name());
+        self.pending.add(id, asked, action.list_end(), now);
+        None
+    }
+
+    fn note(&mut self, note: Note) {
+        self.outputs.push_back(Output::Note(note));
+    }
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreachable(why) => write!(f, "not connected: {why}; trying on"),
+            Self::Rejected { message, retry_in } => write!(
+                f,
+                "Asterisk refuses the account: {message:?}; check user and secret, and permit in \
+                 manager.conf. Next try in {} s",
+                retry_in.as_secs()
+            ),
+            Self::Connected(facts) => {
+                let version = facts
+                    .asterisk_version
+                    .as_deref()
+                    .unwrap_or("of unknown version");
+                write!(
+                    f,
+                    "connected to Asterisk {version}, AMI {}",
+                    facts.ami_version
+                )?;
+                match (facts.chan_sip, facts.pjsip) {
+                    (true, true) => write!(f, ", chan_sip and PJSIP"),
+                    (true, false) => write!(f, ", chan_sip"),
+                    (false, true) => write!(f, ", PJSIP"),
+                    (false, false) => write!(f, ", peers cannot be asked for: no write=system?"),
+                }
+            }
+            Self::Lost(why) => write!(f, "connection lost: {why}"),
+            Self::PassedOver(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::fmt::Display for ActionError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::LinkDown => "Asterisk is not reachable",
+            Self::Timeout => "Asterisk did not answer in time",
+            Self::Busy => "too many questions to Asterisk are unanswered",
+            Self::Refused => "a value may not be sent to Asterisk",
+            Self::Denied => "the AMI account may not do this",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
