@@ -1,0 +1,693 @@
+//! The joins: a request becomes actions, their answers become a reply.
+//!
+//! This file owns what salara does about a request. It must not know sockets, bytes or clocks, and
+//! it holds no buffers.
+//!
+//! The surprising fact: a call is answered before anything rings. The reply tells the state of the
+//! operator's hint, as it always did; how the call ends is told by an event later.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::ami::action::{Action, Originate};
+use crate::ami::event::{Event, OriginateResponse, number};
+use crate::ami::instance::{Ask, Instance};
+use crate::ami::session::{ActionError, Facts, Response};
+use crate::ami::state;
+use crate::api::{Reply, Request};
+use crate::config::{ChannelReply, Config, Tech};
+use crate::value::{Body, Name, Number, Sender};
+
+mod hint;
+mod hints;
+mod peer;
+
+use hint::Device;
+use hints::{Hints, Known};
+use peer::Dialect;
+
+/// Requests in the works; more means that Asterisk does not keep up.
+const MAX_JOBS: usize = 200;
+/// Calls whose end has not been told. The oldest is forgotten beyond that.
+const MAX_CALLS: usize = 1_000;
+/// How long after its ringing time the end of a call is still waited for.
+const CALL_GRACE: Duration = Duration::from_secs(60);
+
+/// Names a REST connection; what was meant for one that is gone reaches no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnId {
+    /// Its place in the table.
+    pub slot: usize,
+    /// Which of the place's tenants it is.
+    pub generation: usize,
+}
+
+/// What the engine wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Ask this of Asterisk.
+    Act(Ask, Action),
+    /// Answer this connection's request.
+    Reply(ConnId, Reply),
+    /// Tell a person.
+    Note(Decision),
+}
+
+/// What was decided about a call or a message, or happened to one; a line of the log each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A call was handed to Asterisk.
+    Calling {
+        /// The device that rings.
+        device: Box<str>,
+        /// Who is called then.
+        phone: Number,
+        /// The channel's id.
+        uniqueid: Box<str>,
+    },
+    /// Nothing was done, because of the operator's state.
+    NotGood {
+        /// What was asked for: `call` or `message`.
+        what: &'static str,
+        /// The operator.
+        operator: Box<str>,
+        /// The state's name.
+        state: Box<str>,
+    },
+    /// The operator answered, and is connected to the phone.
+    Answered {
+        /// The operator's channel.
+        channel: Box<str>,
+        /// The channel's id.
+        uniqueid: Box<str>,
+    },
+    /// The call did not come about.
+    Failed {
+        /// Who was asked for.
+        device: Box<str>,
+        /// The channel's id.
+        uniqueid: Box<str>,
+        /// Why, in words.
+        why: Box<str>,
+    },
+    /// A message was handed to Asterisk.
+    Sent {
+        /// Where to.
+        to: Box<str>,
+    },
+    /// Asterisk could not send a message.
+    NotSent {
+        /// Where to.
+        to: Box<str>,
+        /// Asterisk's words.
+        why: Box<str>,
+    },
+    /// The account may not do this. Said once for each action and link.
+    Denied {
+        /// The action.
+        action: &'static str,
+        /// The write classes of which it needs one.
+        needs: &'static str,
+    },
+}
+
+/// The machine: `handle_*`, then `poll_output` until `None`.
+#[derive(Debug)]
+pub struct Engine {
+    config: Rc<Config>,
+    instance: Instance,
+    /// What is at the other end of the link, while there is one.
+    link: Option<Facts>,
+    next_ask: u32,
+    jobs: HashMap<Ask, Job>,
+    calls: HashMap<Ask, Call>,
+    hints: Hints,
+    denied: Vec<&'static str>,
+    outputs: VecDeque<Output>,
+}
+
+/// What an answer is awaited for.
+#[derive(Debug)]
+enum Job {
+    Extension {
+        conn: ConnId,
+        key: hints::Key,
+    },
+    Call {
+        conn: ConnId,
+        operator: Number,
+        phone: Number,
+    },
+    Message {
+        conn: ConnId,
+        operator: Name,
+        from: Sender,
+        body: Body,
+    },
+    Peer {
+        conn: ConnId,
+        peer: Name,
+        dialects: &'static [Dialect],
+    },
+    Channel {
+        conn: ConnId,
+    },
+    /// The call was handed over; only its refusal is news.
+    Originate,
+    /// The message was handed over.
+    Send {
+        to: Box<str>,
+    },
+}
+
+/// A call that has been handed to Asterisk.
+#[derive(Debug)]
+struct Call {
+    device: Box<str>,
+    forget_at: Instant,
+}
+
+impl Engine {
+    /// An engine without a link.
+    pub fn new(config: Rc<Config>, instance: Instance) -> Self {
+        Self {
+            config,
+            instance,
+            link: None,
+            next_ask: 0,
+            jobs: HashMap::new(),
+            calls: HashMap::new(),
+            hints: Hints::default(),
+            denied: Vec::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Asterisk takes actions.
+    pub fn handle_up(&mut self, facts: Facts) {
+        self.link = Some(facts);
+        self.hints.clear();
+        self.denied.clear();
+    }
+
+    /// It no longer does. Every job's answer has come before this, as an error.
+    pub fn handle_down(&mut self) {
+        self.link = None;
+        self.hints.clear();
+        // Asterisk may be gone with its channels; their ends will not be told.
+        self.calls.clear();
+    }
+
+    /// A client wants something.
+    pub fn handle_request(&mut self, conn: ConnId, request: Request, now: Instant) {
+        if self.link.is_none() {
+            return self.reply(conn, Reply::error(503, ActionError::LinkDown.to_string()));
+        }
+        if self.jobs.len() >= MAX_JOBS {
+            return self.reply(conn, Reply::error(503, ActionError::Busy.to_string()));
+        }
+        match request {
+            Request::Call {
+                operator,
+                phone,
+                context,
+            } => {
+                let question = self.state_of(operator.as_str(), context);
+                self.ask_state(
+                    conn,
+                    question,
+                    Job::Call {
+                        conn,
+                        operator,
+                        phone,
+                    },
+                );
+            }
+            Request::Message {
+                operator,
+                phone,
+                body,
+                context,
+            } => {
+                let question = self.state_of(operator.as_str(), context);
+                self.ask_state(
+                    conn,
+                    question,
+                    Job::Message {
+                        conn,
+                        operator,
+                        from: phone,
+                        body,
+                    },
+                );
+            }
+            Request::Extension { extension, context } => {
+                self.extension(conn, extension, context, now);
+            }
+            Request::Peer { peer } => self.peer(conn, &peer),
+            // Without a name `Status` would list every channel.
+            Request::Channel { channel } if channel.as_str().is_empty() => {
+                self.reply(conn, no_channel());
+            }
+            Request::Channel { channel } => {
+                self.act(Job::Channel { conn }, Action::Status { channel });
+            }
+        }
+    }
+
+    /// An ask was answered, or never will be.
+    pub fn handle_done(&mut self, ask: Ask, result: Result<Response, ActionError>, now: Instant) {
+        let Some(job) = self.jobs.remove(&ask) else {
+            return;
+        };
+        let response = match result {
+            Ok(response) => response,
+            Err(error) => return self.unanswered(ask, job, error),
+        };
+        let head = response.head.message();
+        if !response.success && head.text("Message").contains("Permission denied") {
+            return self.denied(ask, job);
+        }
+        match job {
+            Job::Extension { conn, key } => {
+                let known = Known::read(head);
+                self.hints.insert(key, known.clone(), now);
+                self.reply(conn, known.reply());
+            }
+            Job::Call {
+                conn,
+                operator,
+                phone,
+            } => self.call(conn, operator, phone, head, now),
+            Job::Message {
+                conn,
+                operator,
+                from,
+                body,
+            } => {
+                self.message(conn, &operator, from, body, head);
+            }
+            Job::Peer {
+                conn,
+                peer,
+                dialects,
+            } => {
+                let Some((dialect, others)) = dialects.split_first() else {
+                    return;
+                };
+                match dialect.read(&response) {
+                    Some(status) => self.reply(conn, Reply::state(0, status)),
+                    None => self.ask_peer(conn, peer, others),
+                }
+            }
+            Job::Channel { conn } => {
+                let reply = channel_reply(&response, self.config.compat.channel_reply);
+                self.reply(conn, reply);
+            }
+            Job::Originate if response.success => {}
+            Job::Originate => self.call_failed(ask, &head.text("Message")),
+            Job::Send { to } if response.success => self.note(Decision::Sent { to }),
+            Job::Send { to } => {
+                let why = head.text("Message").into();
+                self.note(Decision::NotSent { to, why });
+            }
+        }
+    }
+
+    /// Something happened in Asterisk.
+    pub fn handle_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::OriginateResponse(response) => self.call_ended(response),
+            Event::ExtensionStatus(status) => self.hints.update(&status, now),
+            // Hints may have come, gone or moved to other devices.
+            Event::Reload => self.hints.clear(),
+            Event::FullyBooted | Event::Shutdown { .. } => {}
+        }
+    }
+
+    /// The clock has moved.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.calls.retain(|_, call| call.forget_at > now);
+    }
+
+    /// When `handle_timeout` is wanted next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.calls.values().map(|call| call.forget_at).min()
+    }
+
+    /// What is to be done; drain it after every call.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn extension(&mut self, conn: ConnId, name: Name, context: Option<Name>, now: Instant) {
+        let key = hints::Key::new(
+            &name,
+            context.as_ref(),
+            &self.config.general.default_context,
+        );
+        if let Some(known) = self.hints.find(&key, now) {
+            let reply = known.reply();
+            return self.reply(conn, reply);
+        }
+        let question = self.state_of(name.as_str(), context);
+        self.ask_state(conn, question, Job::Extension { conn, key });
+    }
+
+    /// Asks for a hint. An extension without a name has none.
+    fn ask_state(&mut self, conn: ConnId, question: Option<Action>, job: Job) {
+        match question {
+            Some(action) => self.act(job, action),
+            None => self.reply(conn, Known::no_hint().reply()),
+        }
+    }
+
+    /// The question for a hint; `None` when no extension is named.
+    fn state_of(&self, extension: &str, context: Option<Name>) -> Option<Action> {
+        let context = context.or_else(|| Name::new(&self.config.general.default_context).ok())?;
+        let extension = Name::new(extension)
+            .ok()
+            .filter(|name| !name.as_str().is_empty())?;
+        Some(Action::ExtensionState { extension, context })
+    }
+
+    fn call(
+        &mut self,
+        conn: ConnId,
+        operator: Number,
+        phone: Number,
+        head: crate::ami::Message<'_>,
+        now: Instant,
+    ) {
+        let known = Known::read(head);
+        if !self.is_good(&known, "call", operator.as_str()) {
+            return self.reply(conn, known.reply());
+        }
+        let hint = head.text("Hint");
+        let device: Box<str> = match Device::of_hint(&hint, self.preferred()) {
+            Some(device) => format!("{}/{}", device.tech, device.rest).into(),
+            None => format!("{}/{}", self.tech(), operator.as_str()).into(),
+        };
+        let Ok(context) = Name::new(&self.config.general.default_context) else {
+            return;
+        };
+        let ask = self.new_ask();
+        let uniqueid: Box<str> = self.instance.action_id(ask).into();
+        let timeout = self.config.event.timeout_makecall;
+        if self.calls.len() >= MAX_CALLS {
+            let oldest = self.calls.keys().min().copied();
+            oldest.and_then(|oldest| self.calls.remove(&oldest));
+        }
+        let forget_at = now + timeout + CALL_GRACE;
+        self.calls.insert(
+            ask,
+            Call {
+                device: device.clone(),
+                forget_at,
+            },
+        );
+        self.jobs.insert(ask, Job::Originate);
+        let originate = Originate {
+            channel: device.clone(),
+            channel_id: uniqueid.clone(),
+            context,
+            extension: phone.clone(),
+            caller_id: operator,
+            timeout,
+        };
+        self.outputs
+            .push_back(Output::Act(ask, Action::Originate(originate)));
+        let mut reply = known.reply();
+        reply.facts.push(("Salara-ActionID", uniqueid.to_string()));
+        reply.facts.push(("Salara-Channel", device.to_string()));
+        reply.facts.push(("Salara-Uniqueid", uniqueid.to_string()));
+        self.reply(conn, reply);
+        self.note(Decision::Calling {
+            device,
+            phone,
+            uniqueid,
+        });
+    }
+
+    fn message(
+        &mut self,
+        conn: ConnId,
+        operator: &Name,
+        from: Sender,
+        body: Body,
+        head: crate::ami::Message<'_>,
+    ) {
+        let known = Known::read(head);
+        if !self.is_good(&known, "message", operator.as_str()) {
+            return self.reply(conn, known.reply());
+        }
+        let hint = head.text("Hint");
+        let device = Device::of_hint(&hint, self.preferred());
+        // Only the two SIP stacks take messages; another device's extension is asked of the stack.
+        let to: Box<str> = match device {
+            Some(device) if device.tech.eq_ignore_ascii_case("PJSIP") => {
+                format!("pjsip:{}", device.name()).into()
+            }
+            Some(device) if device.tech.eq_ignore_ascii_case("SIP") => {
+                format!("sip:{}", device.name()).into()
+            }
+            _ if self.tech() == "SIP" => format!("sip:{}", operator.as_str()).into(),
+            _ => format!("pjsip:{}", operator.as_str()).into(),
+        };
+        let ask = self.new_ask();
+        self.jobs.insert(ask, Job::Send { to: to.clone() });
+        self.outputs
+            .push_back(Output::Act(ask, Action::MessageSend { to, from, body }));
+        let mut reply = known.reply();
+        reply
+            .facts
+            .push(("Salara-ActionID", self.instance.action_id(ask)));
+        self.reply(conn, reply);
+    }
+
+    fn is_good(&mut self, known: &Known, what: &'static str, operator: &str) -> bool {
+        let good = self.config.url.good_status.contains(known.state);
+        if !good {
+            let (operator, state) = (operator.into(), known.text.clone());
+            self.note(Decision::NotGood {
+                what,
+                operator,
+                state,
+            });
+        }
+        good
+    }
+
+    fn peer(&mut self, conn: ConnId, peer: &Name) {
+        let device = Device::parse(peer.as_str());
+        let name = device.map_or(peer.as_str(), |device| device.name());
+        let tech = device
+            .map(|device| device.tech)
+            .or_else(|| self.preferred());
+        let dialects = match &self.link {
+            Some(facts) if !name.is_empty() => Dialect::choose(tech, facts),
+            _ => &[],
+        };
+        match Name::new(name) {
+            Ok(name) => self.ask_peer(conn, name, dialects),
+            Err(_) => self.reply(conn, no_peer()),
+        }
+    }
+
+    fn ask_peer(&mut self, conn: ConnId, peer: Name, dialects: &'static [Dialect]) {
+        match dialects.first() {
+            Some(dialect) => {
+                let action = dialect.action(peer.clone());
+                self.act(
+                    Job::Peer {
+                        conn,
+                        peer,
+                        dialects,
+                    },
+                    action,
+                );
+            }
+            None => self.reply(conn, no_peer()),
+        }
+    }
+
+    fn call_ended(&mut self, response: OriginateResponse) {
+        let Some(ask) = self.instance.ask(response.action_id.as_bytes()) else {
+            return;
+        };
+        if response.answered {
+            let Some(_) = self.calls.remove(&ask) else {
+                return;
+            };
+            let OriginateResponse {
+                channel, uniqueid, ..
+            } = response;
+            return self.note(Decision::Answered { channel, uniqueid });
+        }
+        self.call_failed(ask, reason(response.reason));
+    }
+
+    fn call_failed(&mut self, ask: Ask, why: &str) {
+        let Some(call) = self.calls.remove(&ask) else {
+            return;
+        };
+        let uniqueid = self.instance.action_id(ask).into();
+        self.note(Decision::Failed {
+            device: call.device,
+            uniqueid,
+            why: why.into(),
+        });
+    }
+
+    fn unanswered(&mut self, ask: Ask, job: Job, error: ActionError) {
+        match job {
+            Job::Extension { conn, .. }
+            | Job::Call { conn, .. }
+            | Job::Message { conn, .. }
+            | Job::Peer { conn, .. }
+            | Job::Channel { conn } => {
+                let status = if error == ActionError::Refused {
+                    400
+                } else {
+                    503
+                };
+                self.reply(conn, Reply::error(status, error.to_string()));
+            }
+            Job::Originate => self.call_failed(ask, &error.to_string()),
+            Job::Send { to } => {
+                let why = error.to_string().into();
+                self.note(Decision::NotSent { to, why });
+            }
+        }
+    }
+
+    fn denied(&mut self, ask: Ask, job: Job) {
+        let (action, needs, conn) = match &job {
+            Job::Extension { conn, .. } | Job::Call { conn, .. } | Job::Message { conn, .. } => {
+                ("ExtensionState", "call or reporting", Some(*conn))
+            }
+            Job::Peer { conn, dialects, .. } => match dialects.first() {
+                Some(Dialect::ChanSip) => ("SIPpeerstatus", "system", Some(*conn)),
+                Some(Dialect::Pjsip) | None => ("PJSIPShowEndpoint", "system", Some(*conn)),
+            },
+            Job::Channel { conn } => ("Status", "system, call or reporting", Some(*conn)),
+            Job::Originate => ("Originate", "originate", None),
+            Job::Send { .. } => ("MessageSend", "message", None),
+        };
+        if !self.denied.contains(&action) {
+            self.denied.push(action);
+            self.note(Decision::Denied { action, needs });
+        }
+        if let Some(conn) = conn {
+            let why = format!("the AMI account may not {action}: it needs write={needs}");
+            return self.reply(conn, Reply::error(503, why));
+        }
+        self.unanswered(ask, job, ActionError::Denied);
+    }
+
+    fn act(&mut self, job: Job, action: Action) {
+        let ask = self.new_ask();
+        self.jobs.insert(ask, job);
+        self.outputs.push_back(Output::Act(ask, action));
+    }
+
+    fn new_ask(&mut self) -> Ask {
+        self.next_ask = self.next_ask.wrapping_add(1);
+        Ask(self.next_ask)
+    }
+
+    /// The technology the configuration insists on.
+    fn preferred(&self) -> Option<&str> {
+        match &self.config.general.tech {
+            Tech::Auto => None,
+            Tech::Named(tech) => Some(tech),
+        }
+    }
+
+    /// The technology of a device no hint names.
+    fn tech(&self) -> &str {
+        match (self.preferred(), &self.link) {
+            (Some(tech), _) => tech,
+            (None, Some(facts)) if facts.chan_sip && !facts.pjsip => "SIP",
+            (None, _) => "PJSIP",
+        }
+    }
+
+    fn reply(&mut self, conn: ConnId, reply: Reply) {
+        self.outputs.push_back(Output::Reply(conn, reply));
+    }
+
+    fn note(&mut self, decision: Decision) {
+        self.outputs.push_back(Output::Note(decision));
+    }
+}
+
+fn no_peer() -> Reply {
+    Reply::state(-1, "Error".to_owned())
+}
+
+fn no_channel() -> Reply {
+    Reply::state(-1, "Channel not present".to_owned())
+}
+
+fn channel_reply(response: &Response, wording: ChannelReply) -> Reply {
+    let Some(item) = response.items.first() else {
+        return no_channel();
+    };
+    let item = item.message();
+    let number = number(item, "ChannelState").unwrap_or(-1);
+    match wording {
+        ChannelReply::Documented => {
+            Reply::state(0, format!("{} ({number})", item.text("ChannelStateDesc")))
+        }
+        ChannelReply::Module => Reply::state(number, state::channel_state(number).to_owned()),
+    }
+}
+
+/// A failed `Originate` in words; the numbers are `AST_CONTROL_*` of `frame.h`.
+fn reason(reason: i32) -> &'static str {
+    match reason {
+        1 => "hung up",
+        3 => "no answer",
+        5 => "busy",
+        8 => "congestion",
+        _ => "no device took it: refused, not registered, or unknown",
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Calling {
+                device,
+                phone,
+                uniqueid,
+            } => {
+                write!(f, "{device} [{uniqueid}]: calling, then {}", phone.as_str())
+            }
+            Self::NotGood {
+                what,
+                operator,
+                state,
+            } => {
+                write!(f, "{operator}: no {what}, its state is {state}")
+            }
+            Self::Answered { channel, uniqueid } => write!(f, "{channel} [{uniqueid}]: answered"),
+            Self::Failed {
+                device,
+                uniqueid,
+                why,
+            } => {
+                write!(f, "{device} [{uniqueid}]: not answered: {why}")
+            }
+            Self::Sent { to } => write!(f, "{to}: message handed to Asterisk"),
+            Self::NotSent { to, why } => write!(f, "{to}: message not sent: {why}"),
+            Self::Denied { action, needs } => write!(
+                f,
+                "Asterisk refuses {action}: the account needs write={needs} in manager.conf"
+            ),
+        }
+    }
+}

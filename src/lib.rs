@@ -1,0 +1,38 @@
+//! salara, the library: everything but arguments, exit codes and the log's set-up.
+//!
+//! Byte streams become typed inputs, one pure [`engine`] turns inputs into typed outputs, and one
+//! [`reactor`] owns every socket, every thread's handle and the clock.
+//!
+//! ```text
+//!            bytes           messages              facts
+//! AMI  sock ─────► ami::codec ──────► ami::session ───────┐
+//! REST sock ─────► http ──► access ─► api ────────────────┤►  engine
+//!                                                         │     │ Output
+//! AMI  sock ◄──────────────────────── ami::session ◄─ Act ┤◄────┘
+//! REST sock ◄───── http ◄──────────── api ◄──────── Reply ┘
+//!      ▲
+//!      └── reactor: mio, the clock, threads, read and write     config: read once, passed in
+//! ```
+//!
+//! - Pure: `value`, `config`, `ami`, `http`, `api`, `access`, `engine`. They know no sockets, files,
+//!   threads or clocks; time is an argument. A test keeps them so.
+//! - Every machine obeys one contract: `handle_*` feeds it, `poll_output` is drained to `None` after
+//!   each feeding, `poll_timeout` says when `handle_timeout` is wanted, `outgoing` and `sent` move
+//!   its bytes. A machine never blocks, never panics, and refuses what it cannot use.
+//! - Arrows run one way: a module may use those above it in the list below; nothing uses `reactor`.
+
+pub mod value;
+
+pub mod config;
+
+pub mod ami;
+
+pub mod http;
+
+pub mod api;
+
+pub mod access;
+
+pub mod engine;
+
+pub mod reactor;

@@ -1,0 +1,200 @@
+//! salara, the program: arguments, configuration file, log, exit code.
+//!
+//! It must not know protocols. The surprising fact: everything that is wrong with a file is said at
+//! once, each with its line, and a file of the old module is never refused.
+
+use std::env;
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode};
+use std::time::SystemTime;
+
+use log::{LevelFilter, error, warn};
+use salara::ami::instance::Instance;
+use salara::config::{Config, Parsed, Severity, Verbosity};
+use salara::reactor::{self, Setup};
+
+mod args;
+
+use args::Command;
+
+/// Something went wrong while running.
+const FAILED: u8 = 1;
+/// The arguments or the configuration are wrong.
+const MISCONFIGURED: u8 = 2;
+
+/// What a new installation begins with.
+const SHIPPED: &str = include_str!("../salara.conf");
+
+fn main() -> ExitCode {
+    match args::parse(env::args_os().skip(1)) {
+        Ok(Command::Help) => print(args::HELP),
+        Ok(Command::Version) => print(&format!("salara {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Command::Check { file }) => check(&file),
+        Ok(Command::Run { file }) => run(&file),
+        Err(why) => {
+            complain(&format!("salara: {why}\nTry: salara --help"));
+            ExitCode::from(MISCONFIGURED)
+        }
+    }
+}
+
+/// Says what is wrong with a file, and whether salara would start with it.
+fn check(file: &Path) -> ExitCode {
+    let parsed = match load(file) {
+        Ok(parsed) => parsed,
+        Err(why) => return refuse(&why),
+    };
+    for problem in &parsed.problems {
+        complain(&format!("{}:{problem}", file.display()));
+    }
+    if parsed.has_errors() {
+        return ExitCode::from(MISCONFIGURED);
+    }
+    for line in unhonoured(file, &parsed) {
+        complain(&line);
+    }
+    match reactor::account(&parsed.config, file) {
+        Ok(where_to) => print(&format!("{}: ok, AMI at {where_to}\n", file.display())),
+        Err(why) => {
+            complain(&format!("{}: no AMI account: {why}", file.display()));
+            print(&format!("{}: ok but for the account\n", file.display()))
+        }
+    }
+}
+
+fn run(file: &Path) -> ExitCode {
+    if let Err(why) = make_if_missing(file) {
+        return refuse(&why);
+    }
+    let parsed = match load(file) {
+        Ok(parsed) => parsed,
+        Err(why) => return refuse(&why),
+    };
+    start_log(parsed.config.event.verbose);
+    for problem in &parsed.problems {
+        match problem.severity {
+            Severity::Error => error!("{}:{problem}", file.display()),
+            Severity::Warning => warn!("{}:{problem}", file.display()),
+        }
+    }
+    if parsed.has_errors() {
+        return ExitCode::from(MISCONFIGURED);
+    }
+    for line in unhonoured(file, &parsed) {
+        warn!("{line}");
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what names this run is its beginning"
+    )]
+    let started = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let setup = Setup {
+        config: parsed.config,
+        path: file.to_owned(),
+        instance: Instance::new(started.as_secs(), process::id()),
+        seed: u64::from(started.subsec_nanos()) << 32 | u64::from(process::id()),
+    };
+    match reactor::run(setup) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            error!("{why}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// The original wrote a file with its built-in values when there was none, and started.
+fn make_if_missing(file: &Path) -> Result<(), String> {
+    let made = fs::File::create_new(file).and_then(|mut made| made.write_all(SHIPPED.as_bytes()));
+    match made {
+        Ok(()) => {
+            complain(&format!(
+                "{}: not there, so a new one was written",
+                file.display()
+            ));
+            Ok(())
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        // `load` says it better when the file is there but closed to us.
+        Err(_) if file.exists() => Ok(()),
+        Err(error) => Err(format!(
+            "{}: not there, and cannot be written: {error}",
+            file.display()
+        )),
+    }
+}
+
+fn load(file: &Path) -> Result<Parsed, String> {
+    match fs::read(file) {
+        // The old files carry comments in any charset.
+        Ok(bytes) => Ok(Config::parse(&String::from_utf8_lossy(&bytes))),
+        Err(error) => Err(format!("{}: {error}", file.display())),
+    }
+}
+
+/// What the file asks for and this version does not do yet.
+fn unhonoured(file: &Path, parsed: &Parsed) -> Vec<String> {
+    let keys = parsed.given.keys().iter().filter(|key| {
+        matches!(
+            key.name,
+            "transfer"
+                | "agi_server"
+                | "agi_allow"
+                | "tls_verify"
+                | "crm_ca"
+                | "signing_secret"
+                | "spool_dir"
+                | "spool_max"
+                | "retry_for"
+                | "parallel"
+        )
+    });
+    keys.map(|key| {
+        let (file, line, name) = (file.display(), key.line, key.name);
+        format!("{file}:{line}: {name}: this version does not honour it yet")
+    })
+    .collect()
+}
+
+fn start_log(verbose: Verbosity) {
+    let level = match verbose {
+        Verbosity::Off => LevelFilter::Warn,
+        Verbosity::On => LevelFilter::Info,
+        Verbosity::Debug => LevelFilter::Debug,
+        Verbosity::Dump => LevelFilter::Trace,
+    };
+    let config = simplelog::ConfigBuilder::new()
+        .set_time_format_rfc3339()
+        .set_thread_level(LevelFilter::Off)
+        .set_location_level(LevelFilter::Off)
+        .set_target_level(LevelFilter::Error)
+        .build();
+    // Only a second logger could make this fail.
+    drop(simplelog::WriteLogger::init(level, config, io::stderr()));
+}
+
+fn refuse(why: &str) -> ExitCode {
+    complain(&format!("salara: {why}"));
+    ExitCode::from(MISCONFIGURED)
+}
+
+fn complain(text: &str) {
+    // Nobody is left to be told when stderr is gone.
+    drop(writeln!(io::stderr(), "{text}"));
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(FAILED),
+    }
+}
+
+/// Where the old module's file is.
+fn default_file() -> PathBuf {
+    PathBuf::from("/etc/asterisk/salara.conf")
+}

@@ -1,0 +1,427 @@
+//! The one loop: it owns every socket, every thread's handle, and the clock.
+//!
+//! It carries bytes between sockets and machines, and outputs between machines. It must not know
+//! what any message means.
+//!
+//! The surprising fact: order is everything here. After each thing fed to a machine all outputs are
+//! drained before the next is fed, so no machine is ever entered twice; and connections are closed
+//! at one place, at the end of a turn, when no event of the batch can mean them any more.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{debug, error, info, warn};
+use mio::{Events, Poll, Token, Waker};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use crate::access::Access;
+use crate::ami::instance::Instance;
+use crate::ami::session::{self, Note, Session};
+use crate::api::{self, Reply};
+use crate::config::{Config, StateLevel};
+use crate::engine::{self, Engine};
+use crate::http;
+
+mod account;
+mod link;
+mod rest;
+mod slots;
+
+use link::{Link, Progress};
+use rest::Rest;
+
+const AMI: Token = Token(0);
+const LISTENER: Token = Token(1);
+const WAKER: Token = Token(2);
+const SIGNALS: Token = Token(3);
+
+/// Bytes read from Asterisk in one turn, so that a flood of events leaves time for clients.
+const AMI_READS: usize = 64 * 1024;
+/// One buffer serves all reads: a machine copies what it keeps.
+const BUFFER: usize = 16 * 1024;
+/// Events taken from the kernel at a time.
+const EVENTS: usize = 128;
+
+/// What the loop needs to know beside the configuration.
+#[derive(Debug)]
+pub struct Setup {
+    /// salara.conf as meant.
+    pub config: Config,
+    /// Where it was read; manager.conf is looked for beside it.
+    pub path: PathBuf,
+    /// This run's name.
+    pub instance: Instance,
+    /// Feeds the jitter of waits.
+    pub seed: u64,
+}
+
+/// Why the loop could not start, or ended.
+#[derive(Debug)]
+pub enum RunError {
+    /// The REST listener's address could not be taken.
+    Listen(std::net::SocketAddr, io::Error),
+    /// The system refused something a loop cannot do without.
+    System(&'static str, io::Error),
+}
+
+/// Runs until a signal ends it.
+pub fn run(setup: Setup) -> Result<(), RunError> {
+    Reactor::new(setup)?.run()
+}
+
+/// Where the link would connect to and as whom, in words; an error says what is missing.
+pub fn account(config: &Config, path: &Path) -> Result<String, String> {
+    let target = account::target(&config.ami, path)?;
+    Ok(format!(
+        "{}:{} as {}",
+        target.host, target.port, target.credentials.user
+    ))
+}
+
+struct Reactor {
+    config: Rc<Config>,
+    path: PathBuf,
+    poll: Poll,
+    signals: Signals,
+    link: Link,
+    session: Session,
+    rest: Rest,
+    access: Access,
+    engine: Engine,
+    /// The connect under way.
+    attempt: Option<Attempt>,
+    /// Refused clients, counted between two lines of the log.
+    refusals: Refusals,
+    stopping: bool,
+}
+
+/// What a connect is for.
+struct Attempt {
+    place: String,
+    credentials: session::Credentials,
+}
+
+/// Says the first refusal aloud and counts the rest of its minute.
+#[derive(Debug, Default)]
+struct Refusals {
+    quiet_until: Option<Instant>,
+    unsaid: u32,
+}
+
+impl Reactor {
+    fn new(setup: Setup) -> Result<Self, RunError> {
+        let system = |what| move |error| RunError::System(what, error);
+        let poll = Poll::new().map_err(system("poll"))?;
+        let waker = Waker::new(poll.registry(), WAKER).map_err(system("waker"))?;
+        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(system("signals"))?;
+        let registry = poll.registry();
+        registry
+            .register(&mut signals, SIGNALS, mio::Interest::READABLE)
+            .map_err(system("signals"))?;
+        let config = Rc::new(setup.config);
+        let options = http::Options {
+            bare_reply: config.compat.bare_reply,
+            error_body: api::ERROR_BODY,
+        };
+        let address = config.url.rest_server;
+        let listen = |error| RunError::Listen(address, error);
+        let rest = Rest::bind(address, options, registry, LISTENER).map_err(listen)?;
+        let bound = rest.local_addr().map_err(listen)?;
+        info!(target: "rest", "listening on {bound}");
+        #[expect(clippy::disallowed_methods, reason = "the loop owns the clock")]
+        let now = Instant::now();
+        let mask = event_mask(&config);
+        debug!(target: "ami", "events wanted: {mask}");
+        Ok(Self {
+            session: Session::new(setup.instance.clone(), &mask, setup.seed, now),
+            engine: Engine::new(Rc::clone(&config), setup.instance),
+            access: Access::new(&config.security, bound),
+            link: Link::new(AMI, Arc::new(waker)),
+            config,
+            path: setup.path,
+            poll,
+            signals,
+            rest,
+            attempt: None,
+            refusals: Refusals::default(),
+            stopping: false,
+        })
+    }
+
+    fn run(mut self) -> Result<(), RunError> {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut buffer = vec![0; BUFFER];
+        let mut timeout = Some(Duration::ZERO);
+        while !self.stopping {
+            match self.poll.poll(&mut events, timeout) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(RunError::System("poll", error)),
+            }
+            #[expect(clippy::disallowed_methods, reason = "the only reading of the clock")]
+            let now = Instant::now();
+            for event in &events {
+                self.note_readiness(event);
+            }
+            self.turn(&mut buffer, now);
+            timeout = self.timeout(now);
+        }
+        info!(target: "salara", "stopped");
+        Ok(())
+    }
+
+    fn note_readiness(&mut self, event: &mio::event::Event) {
+        let readable = event.is_readable() || event.is_error();
+        match event.token() {
+            AMI => self.link.ready(
+                readable || event.is_read_closed(),
+                event.is_writable() || event.is_error(),
+            ),
+            LISTENER => self.rest.ready_to_accept(),
+            // The link asks its resolver in any turn.
+            WAKER => {}
+            SIGNALS => {
+                for signal in self.signals.pending() {
+                    info!(target: "salara", "signal {signal}: stopping");
+                    self.stopping = true;
+                }
+            }
+            token => {
+                if let Some(id) = slots::conn_id(token) {
+                    self.rest.ready(id, readable, event.is_read_closed());
+                }
+            }
+        }
+    }
+
+    fn turn(&mut self, buffer: &mut [u8], now: Instant) {
+        self.session.handle_timeout(now);
+        self.engine.handle_timeout(now);
+        self.rest.handle_timeout(now);
+        self.drain(now);
+        self.connect_link(now);
+        self.read_link(buffer, now);
+        self.rest.accept(now);
+        self.rest.read(buffer, now);
+        self.serve(now);
+        self.write_link(now);
+        self.rest.write(self.poll.registry(), now);
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        if self.rest.has_work() || self.link.is_readable() {
+            return Some(Duration::ZERO);
+        }
+        [
+            self.session.poll_timeout(),
+            self.engine.poll_timeout(),
+            self.rest.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|at| at.saturating_duration_since(now))
+    }
+
+    /// Hands clients' requests on, one at a time.
+    fn serve(&mut self, now: Instant) {
+        while let Some((id, peer, request)) = self.rest.poll_request() {
+            let token = request.authorization.as_ref().map(http::Bearer::as_str);
+            let judged = self.access.client(peer, token).and_then(|()| {
+                let request = api::parse(&request.target, &request.body, &self.config.keys)?;
+                self.access.request(&request, now)?;
+                Ok(request)
+            });
+            match judged {
+                Ok(request) => {
+                    debug!(target: "rest", "{peer}: {request:?}");
+                    self.engine.handle_request(id, request, now);
+                    self.drain(now);
+                }
+                Err(reply) => {
+                    self.refusals.say(peer, &reply, now);
+                    self.rest.reply(id, &reply.to_response(), now);
+                }
+            }
+        }
+    }
+
+    /// Moves outputs between the machines until none is left.
+    fn drain(&mut self, now: Instant) {
+        loop {
+            if let Some(output) = self.engine.poll_output() {
+                match output {
+                    engine::Output::Act(ask, action) => self.session.ask(ask, &action, now),
+                    engine::Output::Reply(id, reply) => {
+                        self.rest.reply(id, &reply.to_response(), now);
+                    }
+                    engine::Output::Note(decision) => log_decision(&decision),
+                }
+            } else if let Some(output) = self.session.poll_output() {
+                match output {
+                    session::Output::Connect => self.open_link(now),
+                    session::Output::Disconnect => {
+                        self.attempt = None;
+                        self.link.close();
+                    }
+                    session::Output::Up(facts) => self.engine.handle_up(facts),
+                    session::Output::Down => self.engine.handle_down(),
+                    session::Output::Event(event) => self.engine.handle_event(event, now),
+                    session::Output::Done(ask, result) => {
+                        self.engine.handle_done(ask, result, now);
+                    }
+                    session::Output::Note(note) => log_note(&note),
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn open_link(&mut self, now: Instant) {
+        let target = match account::target(&self.config.ami, &self.path) {
+            Ok(target) => target,
+            Err(why) => return self.session.handle_disconnected(&why, true, now),
+        };
+        self.attempt = Some(Attempt {
+            place: format!("{}:{}", target.host, target.port),
+            credentials: target.credentials,
+        });
+        let progress = self
+            .link
+            .connect(&target.host, target.port, self.poll.registry());
+        self.follow(progress, now);
+    }
+
+    fn connect_link(&mut self, now: Instant) {
+        if self.attempt.is_some() {
+            let progress = self.link.progress(self.poll.registry());
+            self.follow(progress, now);
+            self.drain(now);
+        }
+    }
+
+    fn follow(&mut self, progress: Progress, now: Instant) {
+        let Some(attempt) = self.attempt.take() else {
+            return;
+        };
+        match progress {
+            Progress::Pending => self.attempt = Some(attempt),
+            Progress::Connected => self.session.handle_connected(attempt.credentials, now),
+            Progress::Failed { why, near } => {
+                let why = format!("{}: {why}", attempt.place);
+                self.session.handle_disconnected(&why, near, now);
+            }
+        }
+    }
+
+    fn read_link(&mut self, buffer: &mut [u8], now: Instant) {
+        let mut count = 0;
+        while self.link.is_readable() && count < AMI_READS {
+            match self.link.read(buffer) {
+                Ok(read) => {
+                    count += read;
+                    self.session
+                        .handle_bytes(buffer.get(..read).unwrap_or_default(), now);
+                }
+                Err(error) => self.lose_link(&error, now),
+            }
+            self.drain(now);
+        }
+    }
+
+    fn write_link(&mut self, now: Instant) {
+        while self.link.is_open() && !self.session.outgoing().is_empty() {
+            match self.link.write(self.session.outgoing()) {
+                Ok(0) => return,
+                Ok(count) => self.session.sent(count),
+                Err(error) => {
+                    self.lose_link(&error, now);
+                    self.drain(now);
+                }
+            }
+        }
+    }
+
+    fn lose_link(&mut self, error: &io::Error, now: Instant) {
+        self.link.close();
+        self.session
+            .handle_disconnected(&link::reason(error), false, now);
+    }
+}
+
+impl Refusals {
+    fn say(&mut self, peer: std::net::IpAddr, reply: &Reply, now: Instant) {
+        let why = reply.error.as_deref().unwrap_or_default();
+        debug!(target: "rest", "{peer}: {} {why}", reply.status);
+        // A request that is not understood is its client's business; one that may not be is ours.
+        if !matches!(reply.status, 401 | 403 | 429) {
+            return;
+        }
+        if self.quiet_until.is_some_and(|until| now < until) {
+            self.unsaid = self.unsaid.saturating_add(1);
+            return;
+        }
+        match self.unsaid {
+            0 => warn!(target: "rest", "{peer}: refused: {why}"),
+            more => warn!(target: "rest", "{peer}: refused: {why} ({more} more since)"),
+        }
+        self.unsaid = 0;
+        self.quiet_until = Some(now + Duration::from_secs(60));
+    }
+}
+
+impl std::fmt::Display for RunError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Listen(address, error) => {
+                write!(
+                    f,
+                    "rest_server={address}: cannot listen: {}",
+                    link::reason(error)
+                )
+            }
+            Self::System(what, error) => write!(f, "{what}: {}", link::reason(error)),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// The classes of events the configuration has a use for. `call` is always among them: it tells how
+/// an originate ended and how hints change. `dialplan` is half of all Asterisk has to say.
+fn event_mask(config: &Config) -> String {
+    let mut mask = "system,call".to_owned();
+    if config.event.agentcon != StateLevel::Off {
+        mask.push_str(",agent");
+    }
+    if config.event.newexten != StateLevel::Off {
+        mask.push_str(",dialplan");
+    }
+    mask
+}
+
+fn log_decision(decision: &engine::Decision) {
+    use engine::Decision::{Answered, Calling, Denied, Failed, NotGood, NotSent, Sent};
+    match decision {
+        Calling { .. } | Answered { .. } | Failed { .. } | NotGood { .. } | Sent { .. } => {
+            info!(target: "call", "{decision}");
+        }
+        NotSent { .. } => warn!(target: "call", "{decision}"),
+        Denied { .. } => error!(target: "ami", "{decision}"),
+    }
+}
+
+fn log_note(note: &Note) {
+    match note {
+        Note::Connected(_) => info!(target: "ami", "{note}"),
+        Note::Unreachable(_) | Note::Lost(_) | Note::PassedOver(_) => {
+            warn!(target: "ami", "{note}");
+        }
+        Note::Rejected { .. } => error!(target: "ami", "{note}"),
+    }
+}
