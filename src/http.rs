@@ -192,6 +192,11 @@ impl Connection {
         self.ready.take()
     }
 
+    /// Whether `poll_request` would give one: writing may make room for the next in line.
+    pub fn has_request(&self) -> bool {
+        self.ready.is_some()
+    }
+
     /// Answers the request handed out. It does nothing when the connection is already over: a
     /// reply may cross the client's leaving.
     pub fn reply(&mut self, response: &Response, now: Instant) {

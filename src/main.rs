@@ -52,6 +52,9 @@ fn check(file: &Path) -> ExitCode {
     if parsed.has_errors() {
         return ExitCode::from(MISCONFIGURED);
     }
+    if let Some(why) = refused(file, &parsed) {
+        return refuse(&why);
+    }
     for line in unhonoured(file, &parsed) {
         complain(&line);
     }
@@ -80,6 +83,10 @@ fn run(file: &Path) -> ExitCode {
         }
     }
     if parsed.has_errors() {
+        return ExitCode::from(MISCONFIGURED);
+    }
+    if let Some(why) = refused(file, &parsed) {
+        error!("{why}");
         return ExitCode::from(MISCONFIGURED);
     }
     for line in unhonoured(file, &parsed) {
@@ -134,6 +141,17 @@ fn load(file: &Path) -> Result<Parsed, String> {
         Ok(bytes) => Ok(Config::parse(&String::from_utf8_lossy(&bytes))),
         Err(error) => Err(format!("{}: {error}", file.display())),
     }
+}
+
+/// What the file asks for and must not silently go without.
+fn refused(file: &Path, parsed: &Parsed) -> Option<String> {
+    let (file, line) = (file.display(), parsed.given.line("tls").unwrap_or(0));
+    let why = "AMI over TLS is not in this version, and the secret is not sent in clear instead";
+    parsed
+        .config
+        .ami
+        .tls
+        .then(|| format!("{file}:{line}: tls: {why}"))
 }
 
 /// What the file asks for and this version does not do yet.

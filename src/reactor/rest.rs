@@ -98,7 +98,8 @@ impl Rest {
 
     /// Whether a turn would find something to do at once.
     pub(super) fn has_work(&self) -> bool {
-        !self.busy.is_empty() || (self.acceptable && self.rest_until.is_none())
+        let acceptable = self.acceptable && self.rest_until.is_none();
+        acceptable || !self.busy.is_empty() || !self.fresh.is_empty()
     }
 
     /// Takes in those who wait.
@@ -215,6 +216,8 @@ impl Rest {
             let lives = client.write(now) && client.watch(id, registry);
             if !lives {
                 self.clients.remove(id);
+            } else if client.connection.has_request() {
+                self.fresh.push_back(id);
             } else if client.readable && client.connection.wants_read() {
                 queue(&mut self.busy, id, client);
             }
