@@ -6,8 +6,7 @@
 //! The surprising fact: a call is answered before anything rings. The reply tells the state of the
 //! operator's hint, as it always did; how the call ends is told by an event later.
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -17,12 +16,16 @@ use crate::ami::instance::{Ask, Instance};
 use crate::ami::session::{ActionError, Facts, Response};
 use crate::ami::state;
 use crate::api::{Reply, Request};
+use crate::channel::{Channels, Post};
 use crate::config::{ChannelReply, Config, Tech};
 use crate::value::{Body, Name, Number, Sender};
 
+mod decision;
 mod hint;
 mod hints;
 mod peer;
+
+pub use decision::Decision;
 
 use hint::Device;
 use hints::{Hints, Known};
@@ -51,66 +54,10 @@ pub enum Output {
     Act(Ask, Action),
     /// Answer this connection's request.
     Reply(ConnId, Reply),
+    /// Tell the CRM.
+    Post(Post),
     /// Tell a person.
     Note(Decision),
-}
-
-/// What was decided about a call or a message, or happened to one; a line of the log each.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// A call was handed to Asterisk.
-    Calling {
-        /// The device that rings.
-        device: Box<str>,
-        /// Who is called then.
-        phone: Number,
-        /// The channel's id.
-        uniqueid: Box<str>,
-    },
-    /// Nothing was done, because of the operator's state.
-    NotGood {
-        /// What was asked for: `call` or `message`.
-        what: &'static str,
-        /// The operator.
-        operator: Box<str>,
-        /// The state's name.
-        state: Box<str>,
-    },
-    /// The operator answered, and is connected to the phone.
-    Answered {
-        /// The operator's channel.
-        channel: Box<str>,
-        /// The channel's id.
-        uniqueid: Box<str>,
-    },
-    /// The call did not come about.
-    Failed {
-        /// Who was asked for.
-        device: Box<str>,
-        /// The channel's id.
-        uniqueid: Box<str>,
-        /// Why, in words.
-        why: Box<str>,
-    },
-    /// A message was handed to Asterisk.
-    Sent {
-        /// Where to.
-        to: Box<str>,
-    },
-    /// Asterisk could not send a message.
-    NotSent {
-        /// Where to.
-        to: Box<str>,
-        /// Asterisk's words.
-        why: Box<str>,
-    },
-    /// The account may not do this. Said once for each action and link.
-    Denied {
-        /// The action.
-        action: &'static str,
-        /// The write classes of which it needs one.
-        needs: &'static str,
-    },
 }
 
 /// The machine: `handle_*`, then `poll_output` until `None`.
@@ -124,6 +71,7 @@ pub struct Engine {
     jobs: HashMap<Ask, Job>,
     calls: HashMap<Ask, Call>,
     hints: Hints,
+    channels: Channels,
     denied: Vec<&'static str>,
     outputs: VecDeque<Output>,
 }
@@ -160,6 +108,8 @@ enum Job {
     Send {
         to: Box<str>,
     },
+    /// Which of the tracked channels are still alive.
+    Resync,
 }
 
 /// A call that has been handed to Asterisk.
@@ -173,6 +123,7 @@ impl Engine {
     /// An engine without a link.
     pub fn new(config: Rc<Config>, instance: Instance) -> Self {
         Self {
+            channels: Channels::new(config.event.clone()),
             config,
             instance,
             link: None,
@@ -187,9 +138,14 @@ impl Engine {
 
     /// Asterisk takes actions.
     pub fn handle_up(&mut self, facts: Facts) {
+        self.channels.handle_up(&facts.ami_version);
         self.link = Some(facts);
         self.hints.clear();
         self.denied.clear();
+        // Channels may have ended while nobody was listening.
+        if !self.channels.is_empty() {
+            self.act(Job::Resync, Action::CoreShowChannels);
+        }
     }
 
     /// It no longer does. Every job's answer has come before this, as an error.
@@ -308,6 +264,7 @@ impl Engine {
             }
             Job::Originate if response.success => {}
             Job::Originate => self.call_failed(ask, &head.text("Message")),
+            Job::Resync => self.resync(&response),
             Job::Send { to } if response.success => self.note(Decision::Sent { to }),
             Job::Send { to } => {
                 let why = head.text("Message").into();
@@ -318,23 +275,33 @@ impl Engine {
 
     /// Something happened in Asterisk.
     pub fn handle_event(&mut self, event: Event, now: Instant) {
+        if let Some(post) = self.channels.handle_event(&event, now) {
+            self.outputs.push_back(Output::Post(post));
+        }
         match event {
             Event::OriginateResponse(response) => self.call_ended(response),
             Event::ExtensionStatus(status) => self.hints.update(&status, now),
             // Hints may have come, gone or moved to other devices.
             Event::Reload => self.hints.clear(),
-            Event::FullyBooted | Event::Shutdown { .. } => {}
+            Event::FullyBooted
+            | Event::Shutdown { .. }
+            | Event::Newchannel(_)
+            | Event::Newexten { .. }
+            | Event::Hangup(_)
+            | Event::AgentConnect { .. } => {}
         }
     }
 
     /// The clock has moved.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.calls.retain(|_, call| call.forget_at > now);
+        self.channels.handle_timeout(now);
     }
 
     /// When `handle_timeout` is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.calls.values().map(|call| call.forget_at).min()
+        let calls = self.calls.values().map(|call| call.forget_at);
+        calls.chain(self.channels.poll_timeout()).min()
     }
 
     /// What is to be done; drain it after every call.
@@ -409,6 +376,8 @@ impl Engine {
             },
         );
         self.jobs.insert(ask, Job::Originate);
+        self.channels
+            .originated(&uniqueid, operator.as_str(), phone.as_str(), timeout, now);
         let originate = Originate {
             channel: device.clone(),
             channel_id: uniqueid.clone(),
@@ -513,6 +482,21 @@ impl Engine {
         }
     }
 
+    fn resync(&mut self, response: &Response) {
+        if !response.success || response.is_cut {
+            return;
+        }
+        let alive: HashSet<Vec<u8>> = response
+            .items
+            .iter()
+            .filter_map(|item| item.message().get("Uniqueid").map(<[u8]>::to_vec))
+            .collect();
+        let ended = self.channels.keep_only(|id| alive.contains(id.as_bytes()));
+        if ended > 0 {
+            self.note(Decision::Ended { count: ended });
+        }
+    }
+
     fn call_ended(&mut self, response: OriginateResponse) {
         let Some(ask) = self.instance.ask(response.action_id.as_bytes()) else {
             return;
@@ -533,7 +517,8 @@ impl Engine {
         let Some(call) = self.calls.remove(&ask) else {
             return;
         };
-        let uniqueid = self.instance.action_id(ask).into();
+        let uniqueid: Box<str> = self.instance.action_id(ask).into();
+        self.channels.failed(&uniqueid);
         self.note(Decision::Failed {
             device: call.device,
             uniqueid,
@@ -556,6 +541,7 @@ impl Engine {
                 self.reply(conn, Reply::error(status, error.to_string()));
             }
             Job::Originate => self.call_failed(ask, &error.to_string()),
+            Job::Resync => {}
             Job::Send { to } => {
                 let why = error.to_string().into();
                 self.note(Decision::NotSent { to, why });
@@ -575,6 +561,7 @@ impl Engine {
             Job::Channel { conn } => ("Status", "system, call or reporting", Some(*conn)),
             Job::Originate => ("Originate", "originate", None),
             Job::Send { .. } => ("MessageSend", "message", None),
+            Job::Resync => ("CoreShowChannels", "system or reporting", None),
         };
         if !self.denied.contains(&action) {
             self.denied.push(action);
@@ -654,40 +641,5 @@ fn reason(reason: i32) -> &'static str {
         5 => "busy",
         8 => "congestion",
         _ => "no device took it: refused, not registered, or unknown",
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Calling {
-                device,
-                phone,
-                uniqueid,
-            } => {
-                write!(f, "{device} [{uniqueid}]: calling, then {}", phone.as_str())
-            }
-            Self::NotGood {
-                what,
-                operator,
-                state,
-            } => {
-                write!(f, "{operator}: no {what}, its state is {state}")
-            }
-            Self::Answered { channel, uniqueid } => write!(f, "{channel} [{uniqueid}]: answered"),
-            Self::Failed {
-                device,
-                uniqueid,
-                why,
-            } => {
-                write!(f, "{device} [{uniqueid}]: not answered: {why}")
-            }
-            Self::Sent { to } => write!(f, "{to}: message handed to Asterisk"),
-            Self::NotSent { to, why } => write!(f, "{to}: message not sent: {why}"),
-            Self::Denied { action, needs } => write!(
-                f,
-                "Asterisk refuses {action}: the account needs write={needs} in manager.conf"
-            ),
-        }
     }
 }

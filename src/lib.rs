@@ -21,6 +21,8 @@
 //!   its bytes. A machine never blocks, never panics, and refuses what it cannot use.
 //! - Arrows run one way: a module may use those above it in the list below; nothing uses `reactor`.
 
+pub mod backoff;
+
 pub mod value;
 
 pub mod config;
@@ -32,6 +34,10 @@ pub mod http;
 pub mod api;
 
 pub mod access;
+
+pub mod channel;
+
+pub mod crm;
 
 pub mod engine;
 

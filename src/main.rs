@@ -156,26 +156,29 @@ fn refused(file: &Path, parsed: &Parsed) -> Option<String> {
 
 /// What the file asks for and this version does not do yet.
 fn unhonoured(file: &Path, parsed: &Parsed) -> Vec<String> {
-    let keys = parsed.given.keys().iter().filter(|key| {
-        matches!(
-            key.name,
-            "transfer"
-                | "agi_server"
-                | "agi_allow"
-                | "tls_verify"
-                | "crm_ca"
-                | "signing_secret"
-                | "spool_dir"
-                | "spool_max"
-                | "retry_for"
-                | "parallel"
-        )
-    });
-    keys.map(|key| {
-        let (file, line, name) = (file.display(), key.line, key.name);
-        format!("{file}:{line}: {name}: this version does not honour it yet")
-    })
-    .collect()
+    let file = file.display();
+    let line = |name: &str| parsed.given.line(name);
+    let mut lines: Vec<String> = ["signing_secret", "spool_dir", "spool_max"]
+        .into_iter()
+        .filter_map(|name| Some((name, line(name)?)))
+        .map(|(name, at)| format!("{file}:{at}: {name}: this version does not honour it yet"))
+        .collect();
+    let routing = [
+        "dest_url",
+        "default",
+        "key_word",
+        "transfer",
+        "agi_server",
+        "agi_allow",
+    ];
+    if let Some(at) = routing.into_iter().find_map(line) {
+        lines.push(format!(
+            "{file}:{at}: this version does not route incoming calls yet: {} and [route] have no \
+             effect",
+            routing.join(", ")
+        ));
+    }
+    lines
 }
 
 fn start_log(verbose: Verbosity) {

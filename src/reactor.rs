@@ -28,10 +28,12 @@ use crate::http;
 
 mod account;
 mod link;
+mod posts;
 mod rest;
 mod slots;
 
 use link::{Link, Progress};
+use posts::Posts;
 use rest::Rest;
 
 const AMI: Token = Token(0);
@@ -92,6 +94,7 @@ struct Reactor {
     rest: Rest,
     access: Access,
     engine: Engine,
+    posts: Posts,
     /// The connect under way.
     attempt: Option<Attempt>,
     /// Refused clients, counted between two lines of the log.
@@ -116,7 +119,7 @@ impl Reactor {
     fn new(setup: Setup) -> Result<Self, RunError> {
         let system = |what| move |error| RunError::System(what, error);
         let poll = Poll::new().map_err(system("poll"))?;
-        let waker = Waker::new(poll.registry(), WAKER).map_err(system("waker"))?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(system("waker"))?);
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(system("signals"))?;
         let registry = poll.registry();
         registry
@@ -138,9 +141,10 @@ impl Reactor {
         debug!(target: "ami", "events wanted: {mask}");
         Ok(Self {
             session: Session::new(setup.instance.clone(), &mask, setup.seed, now),
-            engine: Engine::new(Rc::clone(&config), setup.instance),
+            engine: Engine::new(Rc::clone(&config), setup.instance.clone()),
             access: Access::new(&config.security, bound),
-            link: Link::new(AMI, Arc::new(waker)),
+            posts: Posts::new(&config, setup.instance, setup.seed, Arc::clone(&waker)),
+            link: Link::new(AMI, waker),
             config,
             path: setup.path,
             poll,
@@ -182,7 +186,7 @@ impl Reactor {
                 event.is_writable() || event.is_error(),
             ),
             LISTENER => self.rest.ready_to_accept(),
-            // The link asks its resolver in any turn.
+            // The link asks its resolver, and the posts their workers, in any turn.
             WAKER => {}
             SIGNALS => {
                 for signal in self.signals.pending() {
@@ -209,6 +213,7 @@ impl Reactor {
         self.rest.read(buffer, now);
         self.serve(now);
         self.write_link(now);
+        self.posts.turn(now);
         self.rest.write(self.poll.registry(), now);
     }
 
@@ -220,6 +225,7 @@ impl Reactor {
             self.session.poll_timeout(),
             self.engine.poll_timeout(),
             self.rest.poll_timeout(),
+            self.posts.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -259,6 +265,7 @@ impl Reactor {
                     engine::Output::Reply(id, reply) => {
                         self.rest.reply(id, &reply.to_response(), now);
                     }
+                    engine::Output::Post(post) => self.posts.push(post, now),
                     engine::Output::Note(decision) => log_decision(&decision),
                 }
             } else if let Some(output) = self.session.poll_output() {
@@ -406,12 +413,12 @@ fn event_mask(config: &Config) -> String {
 }
 
 fn log_decision(decision: &engine::Decision) {
-    use engine::Decision::{Answered, Calling, Denied, Failed, NotGood, NotSent, Sent};
+    use engine::Decision::{Answered, Calling, Denied, Ended, Failed, NotGood, NotSent, Sent};
     match decision {
         Calling { .. } | Answered { .. } | Failed { .. } | NotGood { .. } | Sent { .. } => {
             info!(target: "call", "{decision}");
         }
-        NotSent { .. } => warn!(target: "call", "{decision}"),
+        NotSent { .. } | Ended { .. } => warn!(target: "call", "{decision}"),
         Denied { .. } => error!(target: "ami", "{decision}"),
     }
 }

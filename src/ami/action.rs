@@ -65,6 +65,8 @@ pub enum Action {
         /// The endpoint's name.
         endpoint: Name,
     },
+    /// Asks for all channels.
+    CoreShowChannels,
     /// Asks for a channel.
     Status {
         /// The channel's full name.
@@ -114,6 +116,7 @@ impl Action {
             Self::Ping => "Ping",
             Self::ListCommands => "ListCommands",
             Self::CoreSettings => "CoreSettings",
+            Self::CoreShowChannels => "CoreShowChannels",
             Self::ExtensionState { .. } => "ExtensionState",
             Self::Originate(_) => "Originate",
             Self::MessageSend { .. } => "MessageSend",
@@ -128,6 +131,7 @@ impl Action {
         match self {
             Self::SipPeerStatus { .. } => Some("SIPpeerstatusComplete"),
             Self::PjsipShowEndpoint { .. } => Some("EndpointDetailComplete"),
+            Self::CoreShowChannels => Some("CoreShowChannelsComplete"),
             Self::Status { .. } => Some("StatusComplete"),
             Self::Challenge
             | Self::Login { .. }
@@ -170,7 +174,7 @@ impl Action {
                 }
                 header(out, "Events", events)?;
             }
-            Self::Ping | Self::ListCommands | Self::CoreSettings => {}
+            Self::Ping | Self::ListCommands | Self::CoreSettings | Self::CoreShowChannels => {}
             Self::ExtensionState { extension, context } => {
                 header(out, "Exten", extension.as_str())?;
                 header(out, "Context", context.as_str())?;

@@ -24,6 +24,45 @@ pub enum Event {
     OriginateResponse(OriginateResponse),
     /// The state of a hint has changed.
     ExtensionStatus(ExtensionStatus),
+    /// A channel has come into being.
+    Newchannel(Snapshot),
+    /// A channel executes a line of the dialplan, or what stands for one.
+    Newexten {
+        /// The channel.
+        channel: Snapshot,
+        /// The application; empty when there is none.
+        application: Box<str>,
+    },
+    /// A channel has ended.
+    Hangup(Snapshot),
+    /// A queue's member has answered.
+    AgentConnect {
+        /// The caller's channel.
+        channel: Snapshot,
+        /// The member's channel.
+        member: Box<str>,
+        /// Its extension: the queue.
+        queue: Box<str>,
+        /// Its state.
+        state: i32,
+    },
+}
+
+/// A channel as an event shows it. Its name may have been another's; its id has not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its id.
+    pub uniqueid: Box<str>,
+    /// The id of the call it belongs to; empty before Asterisk 12.
+    pub linkedid: Box<str>,
+    /// The number of who is on it; `<unknown>` when Asterisk says so.
+    pub caller: Box<str>,
+    /// Where in the dialplan it is; `s` before it is anywhere.
+    pub extension: Box<str>,
+    /// Its state, 0 to 9.
+    pub state: i32,
 }
 
 /// How an `Originate` ended.
@@ -74,10 +113,57 @@ impl Event {
                 context: message.text("Context").into(),
                 status: number(message, "Status")?,
             })),
+            b"Newchannel" => Some(Self::Newchannel(Snapshot::read(message))),
+            b"Hangup" => Some(Self::Hangup(Snapshot::read(message))),
+            b"Newexten" => Some(Self::Newexten {
+                channel: Snapshot::read(message),
+                application: message.text("Application").into(),
+            }),
+            b"AgentConnect" => Some(Self::AgentConnect {
+                channel: Snapshot::read(message),
+                member: message.text("DestChannel").into(),
+                queue: message.text("DestExten").into(),
+                state: number(message, "DestChannelState").unwrap_or(UNKNOWN_STATE),
+            }),
             _ => None,
         }
     }
 }
+
+impl Snapshot {
+    fn read(message: Message<'_>) -> Self {
+        // Before Asterisk 12 a Newexten says `Extension` only.
+        let extension = match message.get("Exten") {
+            Some(extension) => String::from_utf8_lossy(extension),
+            None => message.text("Extension"),
+        };
+        Self {
+            name: message.text("Channel").into(),
+            uniqueid: message.text("Uniqueid").into(),
+            linkedid: message.text("Linkedid").into(),
+            caller: message.text("CallerIDNum").into(),
+            extension: extension.into(),
+            state: number(message, "ChannelState").unwrap_or(UNKNOWN_STATE),
+        }
+    }
+
+    /// What keeps the events of one call together.
+    pub fn call(&self) -> &str {
+        if self.linkedid.is_empty() {
+            &self.uniqueid
+        } else {
+            &self.linkedid
+        }
+    }
+
+    /// Whether Asterisk knows who is on it.
+    pub fn has_known_caller(&self) -> bool {
+        !matches!(&*self.caller, "" | "<unknown>" | "unknown")
+    }
+}
+
+/// A state Asterisk has no number for.
+const UNKNOWN_STATE: i32 = -1;
 
 /// The value of a header as a number.
 pub fn number(message: Message<'_>, key: &str) -> Option<i32> {

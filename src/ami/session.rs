@@ -20,7 +20,10 @@ use super::{Message, OwnedMessage};
 use crate::config::Secret;
 
 mod backoff;
+mod note;
 mod pending;
+
+pub use note::Note;
 
 use backoff::Backoff;
 use pending::{Asked, Pending, Verdict};
@@ -89,6 +92,8 @@ pub struct Response {
     pub head: OwnedMessage,
     /// The events of the list it announced.
     pub items: Vec<OwnedMessage>,
+    /// There were more of them than are kept.
+    pub is_cut: bool,
 }
 
 /// Why an ask has no answer.
@@ -104,26 +109,6 @@ pub enum ActionError {
     Refused,
     /// The account may not ask this.
     Denied,
-}
-
-/// A change of the link, in the words of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// No connection, or no usable one, and why. Said when the reason changes.
-    Unreachable(String),
-    /// The account was refused. Said at each attempt: someone has to act.
-    Rejected {
-        /// What Asterisk said.
-        message: String,
-        /// When it will be tried again.
-        retry_in: Duration,
-    },
-    /// The link is up.
-    Connected(Facts),
-    /// The link was up and is gone, and why.
-    Lost(String),
-    /// Something on the wire was passed over, and what.
-    PassedOver(String),
 }
 
 /// The machine. Obeys the contract of all pure machines here: `handle_*`, then `poll_output` until
@@ -418,6 +403,10 @@ impl Session {
                 self.send_own(Asked::Version, &Action::CoreSettings, now);
                 self.send_own(Asked::Commands, &Action::ListCommands, now);
             }
+            // The account is good, and an older link of it not yet dead (`allowmultiplelogin=no`).
+            Asked::Login if head.is("Message", "Login Already In Use") => {
+                self.hang_up("the account is logged in already", now);
+            }
             Asked::Login => self.rejected(&head.text("Message"), now),
             Asked::Version => {
                 self.facts.asterisk_version = head
@@ -552,39 +541,6 @@ impl Session {
 
     fn note(&mut self, note: Note) {
         self.outputs.push_back(Output::Note(note));
-    }
-}
-
-impl std::fmt::Display for Note {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unreachable(why) => write!(f, "not connected: {why}; trying on"),
-            Self::Rejected { message, retry_in } => write!(
-                f,
-                "Asterisk refuses the account: {message:?}; check user and secret, and permit in \
-                 manager.conf. Next try in {} s",
-                retry_in.as_secs()
-            ),
-            Self::Connected(facts) => {
-                let version = facts
-                    .asterisk_version
-                    .as_deref()
-                    .unwrap_or("of unknown version");
-                write!(
-                    f,
-                    "connected to Asterisk {version}, AMI {}",
-                    facts.ami_version
-                )?;
-                match (facts.chan_sip, facts.pjsip) {
-                    (true, true) => write!(f, ", chan_sip and PJSIP"),
-                    (true, false) => write!(f, ", chan_sip"),
-                    (false, true) => write!(f, ", PJSIP"),
-                    (false, false) => write!(f, ", peers cannot be asked for: no write=system?"),
-                }
-            }
-            Self::Lost(why) => write!(f, "connection lost: {why}"),
-            Self::PassedOver(what) => f.write_str(what),
-        }
     }
 }
 

@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use crate::backoff::{Jitter, grown};
+
 const FIRST: Duration = Duration::from_secs(1);
 const CAP: Duration = Duration::from_secs(30);
 const REFUSED: Duration = Duration::from_secs(1);
@@ -19,16 +21,15 @@ const REJECTION_CAP: Duration = Duration::from_secs(300);
 pub(super) struct Backoff {
     failures: u32,
     rejections: u32,
-    random: u64,
+    jitter: Jitter,
 }
 
 impl Backoff {
     pub(super) fn new(seed: u64) -> Self {
-        // Zero is the one state xorshift never leaves.
         Self {
             failures: 0,
             rejections: 0,
-            random: seed | 1,
+            jitter: Jitter::new(seed),
         }
     }
 
@@ -42,34 +43,20 @@ impl Backoff {
     pub(super) fn after_failure(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let step = grown(FIRST, self.failures, CAP);
-        self.jitter(step)
+        self.jitter.spread(step)
     }
 
     /// After this machine refused the connection: about a second, as often as it takes.
     pub(super) fn after_refusal(&mut self) -> Duration {
-        self.jitter(REFUSED)
+        self.jitter.spread(REFUSED)
     }
 
     /// After Asterisk refused the account: 1, 2, 4, 5 minutes.
     pub(super) fn after_rejection(&mut self) -> Duration {
         self.rejections = self.rejections.saturating_add(1);
         let step = grown(FIRST_REJECTION, self.rejections, REJECTION_CAP);
-        self.jitter(step)
+        self.jitter.spread(step)
     }
-
-    fn jitter(&mut self, step: Duration) -> Duration {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let half = step / 2;
-        half + half * u32::try_from(self.random % 1001).unwrap_or(0) / 1000
-    }
-}
-
-fn grown(first: Duration, times: u32, cap: Duration) -> Duration {
-    first
-        .saturating_mul(1 << times.saturating_sub(1).min(16))
-        .min(cap)
 }
 
 #[cfg(test)]

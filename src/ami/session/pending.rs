@@ -19,8 +19,8 @@ use super::Response;
 const DEADLINE: Duration = Duration::from_secs(3);
 /// A queue of questions this long means that Asterisk no longer answers.
 const MAX_PENDING: usize = 256;
-/// A list longer than this is cut: no question salara asks has so many answers.
-const MAX_ITEMS: usize = 512;
+/// A list longer than this is cut: a PBX on a small box has not so many channels.
+const MAX_ITEMS: usize = 4_096;
 
 /// Who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,7 @@ impl Pending {
             success,
             head: message.to_owned(),
             items: Vec::new(),
+            is_cut: false,
         };
         let Some(row) = at.and_then(|at| self.rows.get_mut(at)) else {
             return Verdict::NotAsked;
@@ -148,8 +149,12 @@ impl Pending {
             || message.is("EventList", "cancelled")
             || row.list_end.is_some_and(|end| message.is("Event", end));
         if !ends {
-            if let Some(answer) = row.partial.as_mut().filter(|a| a.items.len() < MAX_ITEMS) {
-                answer.items.push(message.to_owned());
+            if let Some(answer) = row.partial.as_mut() {
+                if answer.items.len() < MAX_ITEMS {
+                    answer.items.push(message.to_owned());
+                } else {
+                    answer.is_cut = true;
+                }
             }
             return Verdict::Collected;
         }

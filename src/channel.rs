@@ -1,0 +1,384 @@
+//! The channels salara has set up or handed over, and which events of a channel the CRM gets.
+//!
+//! This file owns the records and the levels of `[event]`. It must not know where facts come from,
+//! nor how a post travels.
+//!
+//! The surprising fact: names of channels repeat, their ids do not. A record is found by its id
+//! alone; by caller and extension only where Asterisk has not told an id yet.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::ami::event::{Event, Snapshot};
+use crate::ami::state::channel_state;
+use crate::config::{CallLevel, EventSettings, StateLevel};
+
+/// How long a handed-over caller may take to come back as a new channel.
+const BIND: Duration = Duration::from_secs(30);
+/// More records than this are not kept; the oldest make room.
+const MAX_RECORDS: usize = 4_096;
+/// The state in which both sides hear each other.
+const UP: i32 = 6;
+/// Where a channel is before it is anywhere.
+const START: &str = "s";
+
+/// An event as the CRM gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Post {
+    /// What keeps the events of one call in order.
+    pub call: Box<str>,
+    /// The JSON.
+    pub body: Box<str>,
+}
+
+/// The records, and the levels that decide what is posted of them and of others.
+#[derive(Debug)]
+pub struct Channels {
+    settings: EventSettings,
+    records: HashMap<Box<str>, Record>,
+    unbound: Vec<Unbound>,
+    /// Whether Asterisk gives a channel the id we ask for (version 12 and later).
+    has_channel_ids: bool,
+}
+
+/// A tracked channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The channel's name; empty until Asterisk has told it.
+    pub channel: Box<str>,
+    /// Who is on it.
+    pub caller: Box<str>,
+    /// Where it was sent.
+    pub extension: Box<str>,
+    /// Whether salara set it up; else it was handed over.
+    pub is_ours: bool,
+    since: Instant,
+}
+
+/// A channel that is known before its id is.
+#[derive(Debug)]
+struct Unbound {
+    /// The id we asked for, for a call of ours.
+    wished: Option<Box<str>>,
+    caller: Box<str>,
+    extension: Box<str>,
+    until: Instant,
+}
+
+impl Channels {
+    /// No records yet.
+    pub fn new(settings: EventSettings) -> Self {
+        Self {
+            settings,
+            records: HashMap::new(),
+            unbound: Vec::new(),
+            has_channel_ids: true,
+        }
+    }
+
+    /// A link came up to an Asterisk that speaks this version of AMI.
+    pub fn handle_up(&mut self, ami_version: &str) {
+        let major = ami_version
+            .split('.')
+            .next()
+            .and_then(|major| major.parse::<u32>().ok());
+        self.has_channel_ids = major.is_none_or(|major| major >= 2);
+    }
+
+    /// A call of ours was handed to Asterisk; it rings for `timeout` at most.
+    pub fn originated(
+        &mut self,
+        id: &str,
+        operator: &str,
+        phone: &str,
+        timeout: Duration,
+        now: Instant,
+    ) {
+        if !self.settings.watch_makecall {
+            return;
+        }
+        if self.has_channel_ids {
+            self.insert(id.into(), "", operator, phone, true, now);
+        } else {
+            self.unbound.push(Unbound {
+                wished: Some(id.into()),
+                caller: operator.into(),
+                extension: phone.into(),
+                until: now + timeout + BIND,
+            });
+        }
+    }
+
+    /// A caller was sent away and will come back as a new channel.
+    pub fn transferred(&mut self, caller: &str, target: &str, now: Instant) {
+        self.unbound.push(Unbound {
+            wished: None,
+            caller: caller.into(),
+            extension: target.into(),
+            until: now + BIND,
+        });
+    }
+
+    /// A call of ours failed. If its channel was seen, the channel's own end is still to come.
+    pub fn failed(&mut self, id: &str) {
+        self.unbound
+            .retain(|unbound| unbound.wished.as_deref() != Some(id));
+        if self
+            .records
+            .get(id)
+            .is_some_and(|record| record.channel.is_empty())
+        {
+            self.records.remove(id);
+        }
+    }
+
+    /// After a reconnect: only these channels are alive. Returns how many records ended with theirs.
+    pub fn keep_only(&mut self, alive: impl Fn(&str) -> bool) -> usize {
+        let before = self.records.len();
+        self.records.retain(|id, _| alive(id));
+        before - self.records.len()
+    }
+
+    /// Whether any record is kept.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The records with their ids, in no order.
+    pub fn records(&self) -> impl Iterator<Item = (&str, &Record)> {
+        self.records.iter().map(|(id, record)| (&**id, record))
+    }
+
+    /// Something happened to a channel; what of it the CRM gets.
+    pub fn handle_event(&mut self, event: &Event, now: Instant) -> Option<Post> {
+        match event {
+            Event::Newchannel(channel) => self.newchannel(channel, now),
+            Event::Newexten {
+                channel,
+                application,
+            } => self.newexten(channel, application),
+            Event::Hangup(channel) => self.hangup(channel),
+            Event::AgentConnect {
+                channel,
+                member,
+                queue,
+                state,
+            } => self.agent_connect(channel, member, queue, *state),
+            Event::FullyBooted
+            | Event::Shutdown { .. }
+            | Event::Reload
+            | Event::OriginateResponse(_)
+            | Event::ExtensionStatus(_) => None,
+        }
+    }
+
+    /// Drops who has not come back in time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.unbound.retain(|unbound| unbound.until > now);
+    }
+
+    /// When `handle_timeout` is wanted next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.unbound.iter().map(|unbound| unbound.until).min()
+    }
+
+    fn newchannel(&mut self, channel: &Snapshot, now: Instant) -> Option<Post> {
+        self.bind(channel, now);
+        let record = self.records.get_mut(&channel.uniqueid);
+        if let Some(record) = record {
+            record.channel = channel.name.clone();
+        }
+        let record = self.records.get(&channel.uniqueid);
+        let shown = match self.settings.newchannel {
+            CallLevel::Off => return None,
+            CallLevel::Tracked => Shown::of_record(channel, record?),
+            CallLevel::All => Shown::as_told(channel, record),
+        };
+        shown.post("Newchannel", channel, None)
+    }
+
+    /// A channel whose id was not known: the first that fits is the one.
+    fn bind(&mut self, channel: &Snapshot, now: Instant) {
+        let fits = |unbound: &Unbound| {
+            let at = if unbound.wished.is_some() {
+                START
+            } else {
+                &unbound.extension
+            };
+            unbound.caller == channel.caller && *channel.extension == *at
+        };
+        let Some(at) = self.unbound.iter().position(fits) else {
+            return;
+        };
+        let Unbound {
+            wished,
+            caller,
+            extension,
+            ..
+        } = self.unbound.remove(at);
+        let id = channel.uniqueid.clone();
+        self.insert(
+            id,
+            &channel.name,
+            &caller,
+            &extension,
+            wished.is_some(),
+            now,
+        );
+    }
+
+    fn newexten(&self, channel: &Snapshot, application: &str) -> Option<Post> {
+        let record = self.records.get(&channel.uniqueid);
+        let shown = match self.settings.newexten {
+            StateLevel::TrackedUp if channel.state == UP => Shown::of_record(channel, record?),
+            StateLevel::Tracked => Shown::of_record(channel, record?),
+            StateLevel::All => Shown::as_told(channel, record),
+            StateLevel::Off | StateLevel::TrackedUp => return None,
+        };
+        // What runs outside the dialplan (`AppDial2`) is nowhere, also when the record knows better.
+        if channel.extension.is_empty() {
+            return None;
+        }
+        shown.post(
+            "Newexten",
+            channel,
+            Some(("app", application)).filter(|app| !app.1.is_empty()),
+        )
+    }
+
+    fn agent_connect(
+        &self,
+        channel: &Snapshot,
+        member: &str,
+        queue: &str,
+        state: i32,
+    ) -> Option<Post> {
+        let record = self.records.get(&channel.uniqueid);
+        let mut shown = match self.settings.agentcon {
+            StateLevel::TrackedUp if state == UP => Shown::of_record(channel, record?),
+            StateLevel::Tracked => Shown::of_record(channel, record?),
+            StateLevel::All => Shown::as_told(channel, record),
+            StateLevel::Off | StateLevel::TrackedUp => return None,
+        };
+        shown.place = ("queue", queue);
+        shown.state = state;
+        shown.post("AgentConnect", channel, Some(("agent", number_of(member))))
+    }
+
+    fn hangup(&mut self, channel: &Snapshot) -> Option<Post> {
+        let record = self.records.remove(&channel.uniqueid);
+        let shown = match self.settings.hangup {
+            CallLevel::Off => return None,
+            CallLevel::Tracked => {
+                let record = record.as_ref()?;
+                let mut shown = Shown::of_record(channel, record);
+                if channel.extension.is_empty() {
+                    shown.place.1 = &record.extension;
+                }
+                shown
+            }
+            CallLevel::All => Shown::as_told(channel, record.as_ref()),
+        };
+        let complete =
+            !channel.name.is_empty() && !shown.caller.is_empty() && !channel.uniqueid.is_empty();
+        complete.then(|| shown.to_post("Hangup", channel, None))
+    }
+
+    fn insert(
+        &mut self,
+        id: Box<str>,
+        channel: &str,
+        caller: &str,
+        extension: &str,
+        is_ours: bool,
+        now: Instant,
+    ) {
+        if self.records.len() >= MAX_RECORDS {
+            let oldest = self.records.iter().min_by_key(|(_, record)| record.since);
+            if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
+                self.records.remove(&oldest);
+            }
+        }
+        let record = Record {
+            channel: channel.into(),
+            caller: caller.into(),
+            extension: extension.into(),
+            is_ours,
+            since: now,
+        };
+        self.records.insert(id, record);
+    }
+}
+
+/// What a post says.
+struct Shown<'a> {
+    caller: &'a str,
+    /// Where the channel is, and what that is called.
+    place: (&'static str, &'a str),
+    state: i32,
+}
+
+impl<'a> Shown<'a> {
+    /// As Asterisk tells it. Only who is on a call of ours is known better.
+    fn as_told(channel: &'a Snapshot, record: Option<&'a Record>) -> Self {
+        let ours = record.filter(|record| record.is_ours && !channel.has_known_caller());
+        Self {
+            caller: ours.map_or(&*channel.caller, |record| &record.caller),
+            place: ("exten", &channel.extension),
+            state: channel.state,
+        }
+    }
+
+    /// With the extension that was asked for, while Asterisk still says `s`.
+    fn of_record(channel: &'a Snapshot, record: &'a Record) -> Self {
+        let mut shown = Self::as_told(channel, Some(record));
+        if *channel.extension == *START {
+            shown.place.1 = &record.extension;
+        }
+        shown
+    }
+
+    fn post(&self, event: &str, channel: &Snapshot, more: Option<(&str, &str)>) -> Option<Post> {
+        let complete =
+            !channel.name.is_empty() && !self.caller.is_empty() && !self.place.1.is_empty();
+        complete.then(|| self.to_post(event, channel, more))
+    }
+
+    fn to_post(&self, event: &str, channel: &Snapshot, more: Option<(&str, &str)>) -> Post {
+        let (place, extension) = self.place;
+        let mut body = format!(
+            r#"{{"event":"{event}","chan":{},"caller":{},"{place}":{},"state":"{}""#,
+            Value::from(&*channel.name),
+            Value::from(self.caller),
+            Value::from(extension),
+            channel_state(self.state),
+        );
+        if let Some((key, value)) = more {
+            body.push_str(&format!(r#","{key}":{}"#, Value::from(value)));
+        }
+        body.push('}');
+        Post {
+            call: channel.call().into(),
+            body: body.into(),
+        }
+    }
+}
+
+/// The number in a channel's name: `2222` of `Local/2222@ctx-0001;1` and of `SIP/2222-00000002`.
+fn number_of(channel: &str) -> &str {
+    let name = channel.split_once('/').map_or(channel, |(_, name)| name);
+    if let Some((number, _)) = name.split_once('@') {
+        return number;
+    }
+    match name.rsplit_once('-') {
+        Some((number, serial)) if is_serial(serial) => number,
+        _ => name,
+    }
+}
+
+/// What Asterisk puts behind a device to make a channel's name of it.
+fn is_serial(text: &str) -> bool {
+    text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

@@ -1,0 +1,53 @@
+//! The CRM's side: what waits for it, and who carries it there.
+//!
+//! This file owns what the two have in common. It must not know what an event says.
+//!
+//! The surprising fact: an HTTP client that blocks is the right one here. Order, bounds and retries
+//! are all in [`queue`], which is pure; [`worker`] is a thread that does one post at a time.
+
+use std::fmt;
+use std::time::Duration;
+
+pub mod queue;
+pub mod worker;
+
+/// Names a post for as long as it is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PostId(pub u64);
+
+/// A post to be made now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// To be given back with the outcome.
+    pub id: PostId,
+    /// `webhook-id`: the same at every attempt.
+    pub webhook_id: Box<str>,
+    /// The JSON.
+    pub body: Box<str>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The CRM answered.
+    Answered {
+        /// The HTTP status.
+        status: u16,
+        /// For how long it wants to be left alone.
+        retry_after: Option<Duration>,
+        /// The beginning of what it said.
+        said: Box<str>,
+    },
+    /// It did not: no connection, no answer in time, or nothing HTTP.
+    Failed(Box<str>),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered { status, said, .. } if said.is_empty() => write!(f, "{status}"),
+            Self::Answered { status, said, .. } => write!(f, "{status} {said:?}"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
