@@ -265,7 +265,7 @@ impl Asterisk {
         };
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("asterisk{}-{}-{count}", version.number(), process::id());
-        let dir = short_enough(Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name));
+        let dir = short_enough(tmp().join(&name));
         let moment = std::time::SystemTime::UNIX_EPOCH
             .elapsed()
             .unwrap_or_default();
@@ -468,10 +468,9 @@ fn installation(version: Version) -> &'static Result<Installation, String> {
 
 fn find_installation(version: Version) -> Result<Installation, String> {
     let number = version.number();
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("tmp is in target");
-    let tree = target.join("lab").join(format!("asterisk{number}"));
+    let tree = tmp()
+        .with_file_name("lab")
+        .join(format!("asterisk{number}"));
     let unpack = Command::new(lab().join("unpack"))
         .arg(number)
         .arg(&tree)
@@ -525,6 +524,17 @@ impl Installation {
             data,
         })
     }
+}
+
+/// Cargo's folder for what tests write. It is named to tests only: an example, which is in
+/// `target/debug/examples`, has to find it.
+pub fn tmp() -> PathBuf {
+    let beside = || {
+        let program = std::env::current_exe().expect("the program has a path");
+        let target = program.ancestors().nth(3).expect("it is in target");
+        target.join("tmp")
+    };
+    option_env!("CARGO_TARGET_TMPDIR").map_or_else(beside, PathBuf::from)
 }
 
 /// The folder with the script and the templates.
