@@ -7,6 +7,7 @@
 //! seen from Asterisk 22). Values are bytes, and are read lossily, one by one.
 
 use std::borrow::Cow;
+use std::fmt;
 
 pub mod action;
 pub mod codec;
@@ -16,7 +17,7 @@ pub mod session;
 pub mod state;
 
 /// One AMI packet, borrowed from the decoder: ordered headers, repeats kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Message<'a> {
     bytes: &'a [u8],
     headers: &'a [Header],
@@ -85,6 +86,18 @@ impl<'a> Message<'a> {
     /// How many bytes of the wire the packet took.
     pub fn size(&self) -> usize {
         self.bytes.len()
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    /// One line, as a log can show it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (key, value)) in self.iter().enumerate() {
+            let separator = if number == 0 { "" } else { ", " };
+            let (key, value) = (key.escape_ascii(), value.escape_ascii());
+            write!(f, "{separator}{key}: {value}")?;
+        }
+        Ok(())
     }
 }
 

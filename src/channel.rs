@@ -17,7 +17,7 @@ use crate::config::{CallLevel, EventSettings, StateLevel};
 
 /// How long a handed-over caller may take to come back as a new channel.
 const BIND: Duration = Duration::from_secs(30);
-/// More records than this are not kept; the oldest make room.
+/// More records than this are not kept, nor more of who is waited for; the oldest make room.
 const MAX_RECORDS: usize = 4_096;
 /// The state in which both sides hear each other.
 const UP: i32 = 6;
@@ -41,6 +41,8 @@ pub struct Channels {
     unbound: Vec<Unbound>,
     /// Whether Asterisk gives a channel the id we ask for (version 12 and later).
     has_channel_ids: bool,
+    /// How many links have come up.
+    links: u32,
 }
 
 /// A tracked channel.
@@ -55,6 +57,8 @@ pub struct Record {
     /// Whether salara set it up; else it was handed over.
     pub is_ours: bool,
     since: Instant,
+    /// The link on which it came about.
+    link: u32,
 }
 
 /// A channel that is known before its id is.
@@ -75,11 +79,13 @@ impl Channels {
             records: HashMap::new(),
             unbound: Vec::new(),
             has_channel_ids: true,
+            links: 0,
         }
     }
 
     /// A link came up to an Asterisk that speaks this version of AMI.
     pub fn handle_up(&mut self, ami_version: &str) {
+        self.links = self.links.wrapping_add(1);
         let major = ami_version
             .split('.')
             .next()
@@ -102,7 +108,7 @@ impl Channels {
         if self.has_channel_ids {
             self.insert(id.into(), "", operator, phone, true, now);
         } else {
-            self.unbound.push(Unbound {
+            self.await_channel(Unbound {
                 wished: Some(id.into()),
                 caller: operator.into(),
                 extension: phone.into(),
@@ -113,7 +119,7 @@ impl Channels {
 
     /// A caller was sent away and will come back as a new channel.
     pub fn transferred(&mut self, caller: &str, target: &str, now: Instant) {
-        self.unbound.push(Unbound {
+        self.await_channel(Unbound {
             wished: None,
             caller: caller.into(),
             extension: target.into(),
@@ -134,10 +140,12 @@ impl Channels {
         }
     }
 
-    /// After a reconnect: only these channels are alive. Returns how many records ended with theirs.
+    /// After a reconnect: only these channels are alive, and those of this link, which may be younger
+    /// than the list. Returns how many records ended with their channels.
     pub fn keep_only(&mut self, alive: impl Fn(&str) -> bool) -> usize {
         let before = self.records.len();
-        self.records.retain(|id, _| alive(id));
+        self.records
+            .retain(|id, record| record.link == self.links || alive(id));
         before - self.records.len()
     }
 
@@ -182,6 +190,13 @@ impl Channels {
     /// When `handle_timeout` is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.unbound.iter().map(|unbound| unbound.until).min()
+    }
+
+    fn await_channel(&mut self, unbound: Unbound) {
+        if self.unbound.len() >= MAX_RECORDS {
+            self.unbound.remove(0);
+        }
+        self.unbound.push(unbound);
     }
 
     fn newchannel(&mut self, channel: &Snapshot, now: Instant) -> Option<Post> {
@@ -307,6 +322,7 @@ impl Channels {
             extension: extension.into(),
             is_ours,
             since: now,
+            link: self.links,
         };
         self.records.insert(id, record);
     }
@@ -382,3 +398,6 @@ fn number_of(channel: &str) -> &str {
 fn is_serial(text: &str) -> bool {
     text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,18 +8,19 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::ami::action::{Action, Originate};
-use crate::ami::event::{Event, OriginateResponse, number};
+use crate::ami::action::Action;
+use crate::ami::event::{Event, number};
 use crate::ami::instance::{Ask, Instance};
 use crate::ami::session::{ActionError, Facts, Response};
 use crate::ami::state;
 use crate::api::{Reply, Request};
 use crate::channel::{Channels, Post};
-use crate::config::{ChannelReply, Config, Tech};
+use crate::config::{ChannelReply, Config};
 use crate::value::{Body, Name, Number, Sender};
 
+mod calls;
 mod decision;
 mod hint;
 mod hints;
@@ -27,16 +28,13 @@ mod peer;
 
 pub use decision::Decision;
 
+use calls::Call;
 use hint::Device;
 use hints::{Hints, Known};
 use peer::Dialect;
 
 /// Requests in the works; more means that Asterisk does not keep up.
 const MAX_JOBS: usize = 200;
-/// Calls whose end has not been told. The oldest is forgotten beyond that.
-const MAX_CALLS: usize = 1_000;
-/// How long after its ringing time the end of a call is still waited for.
-const CALL_GRACE: Duration = Duration::from_secs(60);
 
 /// Names a REST connection; what was meant for one that is gone reaches no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,13 +108,6 @@ enum Job {
     },
     /// Which of the tracked channels are still alive.
     Resync,
-}
-
-/// A call that has been handed to Asterisk.
-#[derive(Debug)]
-struct Call {
-    device: Box<str>,
-    forget_at: Instant,
 }
 
 impl Engine {
@@ -340,115 +331,6 @@ impl Engine {
         Some(Action::ExtensionState { extension, context })
     }
 
-    fn call(
-        &mut self,
-        conn: ConnId,
-        operator: Number,
-        phone: Number,
-        head: crate::ami::Message<'_>,
-        now: Instant,
-    ) {
-        let known = Known::read(head);
-        if !self.is_good(&known, "call", operator.as_str()) {
-            return self.reply(conn, known.reply());
-        }
-        let hint = head.text("Hint");
-        let device: Box<str> = match Device::of_hint(&hint, self.preferred()) {
-            Some(device) => format!("{}/{}", device.tech, device.rest).into(),
-            None => format!("{}/{}", self.tech(), operator.as_str()).into(),
-        };
-        let Ok(context) = Name::new(&self.config.general.default_context) else {
-            return;
-        };
-        let ask = self.new_ask();
-        let uniqueid: Box<str> = self.instance.action_id(ask).into();
-        let timeout = self.config.event.timeout_makecall;
-        if self.calls.len() >= MAX_CALLS {
-            let oldest = self.calls.keys().min().copied();
-            oldest.and_then(|oldest| self.calls.remove(&oldest));
-        }
-        let forget_at = now + timeout + CALL_GRACE;
-        self.calls.insert(
-            ask,
-            Call {
-                device: device.clone(),
-                forget_at,
-            },
-        );
-        self.jobs.insert(ask, Job::Originate);
-        self.channels
-            .originated(&uniqueid, operator.as_str(), phone.as_str(), timeout, now);
-        let originate = Originate {
-            channel: device.clone(),
-            channel_id: uniqueid.clone(),
-            context,
-            extension: phone.clone(),
-            caller_id: operator,
-            timeout,
-        };
-        self.outputs
-            .push_back(Output::Act(ask, Action::Originate(originate)));
-        let mut reply = known.reply();
-        reply.facts.push(("Salara-ActionID", uniqueid.to_string()));
-        reply.facts.push(("Salara-Channel", device.to_string()));
-        reply.facts.push(("Salara-Uniqueid", uniqueid.to_string()));
-        self.reply(conn, reply);
-        self.note(Decision::Calling {
-            device,
-            phone,
-            uniqueid,
-        });
-    }
-
-    fn message(
-        &mut self,
-        conn: ConnId,
-        operator: &Name,
-        from: Sender,
-        body: Body,
-        head: crate::ami::Message<'_>,
-    ) {
-        let known = Known::read(head);
-        if !self.is_good(&known, "message", operator.as_str()) {
-            return self.reply(conn, known.reply());
-        }
-        let hint = head.text("Hint");
-        let device = Device::of_hint(&hint, self.preferred());
-        // Only the two SIP stacks take messages; another device's extension is asked of the stack.
-        let to: Box<str> = match device {
-            Some(device) if device.tech.eq_ignore_ascii_case("PJSIP") => {
-                format!("pjsip:{}", device.name()).into()
-            }
-            Some(device) if device.tech.eq_ignore_ascii_case("SIP") => {
-                format!("sip:{}", device.name()).into()
-            }
-            _ if self.tech() == "SIP" => format!("sip:{}", operator.as_str()).into(),
-            _ => format!("pjsip:{}", operator.as_str()).into(),
-        };
-        let ask = self.new_ask();
-        self.jobs.insert(ask, Job::Send { to: to.clone() });
-        self.outputs
-            .push_back(Output::Act(ask, Action::MessageSend { to, from, body }));
-        let mut reply = known.reply();
-        reply
-            .facts
-            .push(("Salara-ActionID", self.instance.action_id(ask)));
-        self.reply(conn, reply);
-    }
-
-    fn is_good(&mut self, known: &Known, what: &'static str, operator: &str) -> bool {
-        let good = self.config.url.good_status.contains(known.state);
-        if !good {
-            let (operator, state) = (operator.into(), known.text.clone());
-            self.note(Decision::NotGood {
-                what,
-                operator,
-                state,
-            });
-        }
-        good
-    }
-
     fn peer(&mut self, conn: ConnId, peer: &Name) {
         let device = Device::parse(peer.as_str());
         let name = device.map_or(peer.as_str(), |device| device.name());
@@ -495,35 +377,6 @@ impl Engine {
         if ended > 0 {
             self.note(Decision::Ended { count: ended });
         }
-    }
-
-    fn call_ended(&mut self, response: OriginateResponse) {
-        let Some(ask) = self.instance.ask(response.action_id.as_bytes()) else {
-            return;
-        };
-        if response.answered {
-            let Some(_) = self.calls.remove(&ask) else {
-                return;
-            };
-            let OriginateResponse {
-                channel, uniqueid, ..
-            } = response;
-            return self.note(Decision::Answered { channel, uniqueid });
-        }
-        self.call_failed(ask, reason(response.reason));
-    }
-
-    fn call_failed(&mut self, ask: Ask, why: &str) {
-        let Some(call) = self.calls.remove(&ask) else {
-            return;
-        };
-        let uniqueid: Box<str> = self.instance.action_id(ask).into();
-        self.channels.failed(&uniqueid);
-        self.note(Decision::Failed {
-            device: call.device,
-            uniqueid,
-            why: why.into(),
-        });
     }
 
     fn unanswered(&mut self, ask: Ask, job: Job, error: ActionError) {
@@ -585,23 +438,6 @@ impl Engine {
         Ask(self.next_ask)
     }
 
-    /// The technology the configuration insists on.
-    fn preferred(&self) -> Option<&str> {
-        match &self.config.general.tech {
-            Tech::Auto => None,
-            Tech::Named(tech) => Some(tech),
-        }
-    }
-
-    /// The technology of a device no hint names.
-    fn tech(&self) -> &str {
-        match (self.preferred(), &self.link) {
-            (Some(tech), _) => tech,
-            (None, Some(facts)) if facts.chan_sip && !facts.pjsip => "SIP",
-            (None, _) => "PJSIP",
-        }
-    }
-
     fn reply(&mut self, conn: ConnId, reply: Reply) {
         self.outputs.push_back(Output::Reply(conn, reply));
     }
@@ -633,13 +469,5 @@ fn channel_reply(response: &Response, wording: ChannelReply) -> Reply {
     }
 }
 
-/// A failed `Originate` in words; the numbers are `AST_CONTROL_*` of `frame.h`.
-fn reason(reason: i32) -> &'static str {
-    match reason {
-        1 => "hung up",
-        3 => "no answer",
-        5 => "busy",
-        8 => "congestion",
-        _ => "no device took it: refused, not registered, or unknown",
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use crate::access::Access;
 use crate::ami::instance::Instance;
 use crate::ami::session::{self, Note, Session};
 use crate::api::{self, Reply};
-use crate::config::{Config, StateLevel};
+use crate::config::{CallLevel, Config, StateLevel};
 use crate::engine::{self, Engine};
 use crate::http;
 
@@ -140,7 +140,8 @@ impl Reactor {
         let mask = event_mask(&config);
         debug!(target: "ami", "events wanted: {mask}");
         Ok(Self {
-            session: Session::new(setup.instance.clone(), &mask, setup.seed, now),
+            session: Session::new(setup.instance.clone(), &mask, setup.seed, now)
+                .with_filter(&event_names(&config)),
             engine: Engine::new(Rc::clone(&config), setup.instance.clone()),
             access: Access::new(&config.security, bound),
             posts: Posts::new(&config, setup.instance, setup.seed, Arc::clone(&waker)),
@@ -410,6 +411,34 @@ fn event_mask(config: &Config) -> String {
         mask.push_str(",dialplan");
     }
     mask
+}
+
+/// The events among those classes that are of use: `call` has many more.
+fn event_names(config: &Config) -> Vec<&'static str> {
+    let event = &config.event;
+    let call_events = [("Newchannel", event.newchannel), ("Hangup", event.hangup)];
+    let state_events = [
+        ("Newexten", event.newexten),
+        ("AgentConnect", event.agentcon),
+    ];
+    // The beginning and the end of a tracked call are wanted also where they are not posted.
+    let tracked = event.watch_makecall;
+    let always = [
+        "FullyBooted",
+        "Shutdown",
+        "Reload",
+        "OriginateResponse",
+        "ExtensionStatus",
+    ];
+    let calls = call_events
+        .iter()
+        .filter(|(_, level)| tracked || *level != CallLevel::Off)
+        .map(|(name, _)| *name);
+    let states = state_events
+        .iter()
+        .filter(|(_, level)| *level != StateLevel::Off)
+        .map(|(name, _)| *name);
+    always.into_iter().chain(calls).chain(states).collect()
 }
 
 fn log_decision(decision: &engine::Decision) {

@@ -35,6 +35,11 @@ pub enum Action {
     Ping,
     /// Asks which actions there are.
     ListCommands,
+    /// Asks to be told of these events only.
+    Filter {
+        /// A pattern for the text of an event.
+        pattern: Box<str>,
+    },
     /// Asks for Asterisk's version.
     CoreSettings,
     /// Asks for the state of an extension's hint.
@@ -115,6 +120,7 @@ impl Action {
             Self::Login { .. } => "Login",
             Self::Ping => "Ping",
             Self::ListCommands => "ListCommands",
+            Self::Filter { .. } => "Filter",
             Self::CoreSettings => "CoreSettings",
             Self::CoreShowChannels => "CoreShowChannels",
             Self::ExtensionState { .. } => "ExtensionState",
@@ -137,6 +143,7 @@ impl Action {
             | Self::Login { .. }
             | Self::Ping
             | Self::ListCommands
+            | Self::Filter { .. }
             | Self::CoreSettings
             | Self::ExtensionState { .. }
             | Self::Originate(_)
@@ -175,6 +182,10 @@ impl Action {
                 header(out, "Events", events)?;
             }
             Self::Ping | Self::ListCommands | Self::CoreSettings | Self::CoreShowChannels => {}
+            Self::Filter { pattern } => {
+                header(out, "Operation", "Add")?;
+                header(out, "Filter", pattern)?;
+            }
             Self::ExtensionState { extension, context } => {
                 header(out, "Exten", extension.as_str())?;
                 header(out, "Context", context.as_str())?;

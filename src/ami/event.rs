@@ -169,3 +169,154 @@ const UNKNOWN_STATE: i32 = -1;
 pub fn number(message: Message<'_>, key: &str) -> Option<i32> {
     message.text(key).trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::codec::{Decoder, Item};
+    use super::*;
+
+    /// Reads an event as it stands on the wire, its lines without their ends.
+    fn event(lines: &[&str]) -> Option<Event> {
+        let mut decoder = Decoder::new();
+        let packet = format!(
+            "Asterisk Call Manager/11.0.0\r\n{}\r\n\r\n",
+            lines.join("\r\n")
+        );
+        decoder.push(packet.as_bytes());
+        assert!(matches!(decoder.next(), Ok(Some(Item::Banner(_)))));
+        match decoder.next() {
+            Ok(Some(Item::Message(message))) => Event::parse(message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn asterisk_tells_of_its_own_life() {
+        let booted = ["Event: FullyBooted", "Status: Fully Booted"];
+        assert_eq!(event(&booted), Some(Event::FullyBooted));
+        for (value, restart) in [
+            ("True", true),
+            ("False", false),
+            ("true", true),
+            ("", false),
+        ] {
+            let line = format!("Restart: {value}");
+            let lines = ["Event: Shutdown", "Shutdown: Cleanly", &line];
+            assert_eq!(event(&lines), Some(Event::Shutdown { restart }));
+        }
+        let reload = ["Event: Reload", "Module: All", "Status: 0"];
+        assert_eq!(event(&reload), Some(Event::Reload));
+    }
+
+    #[test]
+    fn an_outcome_is_read_whatever_is_missing_in_it() {
+        let answered = event(&[
+            "Event: OriginateResponse",
+            "ActionID: salara-1-1-7",
+            "Response: Success",
+            "Channel: PJSIP/8003-00000004",
+            "Reason: 4",
+            "Uniqueid: 1795375970.4",
+        ]);
+        let wanted = OriginateResponse {
+            action_id: "salara-1-1-7".into(),
+            uniqueid: "1795375970.4".into(),
+            channel: "PJSIP/8003-00000004".into(),
+            answered: true,
+            reason: 4,
+        };
+        assert_eq!(answered, Some(Event::OriginateResponse(wanted)));
+        let nothing = OriginateResponse {
+            action_id: "".into(),
+            uniqueid: "".into(),
+            channel: "".into(),
+            answered: false,
+            reason: 0,
+        };
+        for lines in [
+            ["Event: OriginateResponse", "Response: Failure"],
+            ["Event: OriginateResponse", "Reason: <unknown>"],
+        ] {
+            assert_eq!(
+                event(&lines),
+                Some(Event::OriginateResponse(nothing.clone()))
+            );
+        }
+    }
+
+    #[test]
+    fn a_hint_s_change_has_a_state_or_is_none() {
+        for (line, status) in [
+            ("Status: 0", Some(0)),
+            ("Status: 9", Some(9)),
+            ("Status: -2", Some(-2)),
+            ("Status: ", None),
+            ("StatusText: Idle", None),
+        ] {
+            let lines = [
+                "Event: ExtensionStatus",
+                "Exten: 8003",
+                "Context: alnik",
+                line,
+            ];
+            let wanted = status.map(|status| {
+                Event::ExtensionStatus(ExtensionStatus {
+                    extension: "8003".into(),
+                    context: "alnik".into(),
+                    status,
+                })
+            });
+            assert_eq!(event(&lines), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_channel_is_shown_alike_by_old_and_new() {
+        // Asterisk 22, then 1.8.
+        let new = event(&[
+            "Event: Newexten",
+            "Channel: PJSIP/8003-0000001b",
+            "ChannelState: 4",
+            "CallerIDNum: 8003",
+            "Exten: 2222",
+            "Uniqueid: 1795376115.63",
+            "Linkedid: 1795376115.60",
+            "Extension: 2222",
+            "Application: Dial",
+        ]);
+        let old = event(&[
+            "Event: Newexten",
+            "Channel: SIP/8003-0000001b",
+            "Extension: 2222",
+            "Application: Dial",
+            "Uniqueid: 1795376115.63",
+        ]);
+        for (event, call, known, state) in [
+            (new, "1795376115.60", true, 4),
+            (old, "1795376115.63", false, UNKNOWN_STATE),
+        ] {
+            let Some(Event::Newexten {
+                channel,
+                application,
+            }) = event
+            else {
+                panic!("{event:?}")
+            };
+            assert_eq!((&*channel.extension, &*application), ("2222", "Dial"));
+            assert_eq!((channel.call(), channel.state), (call, state));
+            assert_eq!(channel.has_known_caller(), known);
+        }
+    }
+
+    #[test]
+    fn other_events_and_responses_are_none() {
+        for lines in [
+            ["Event: VarSet", "Variable: x"],
+            ["Event: Newstate", "Channel: SIP/1"],
+            ["Response: Success", "Event: Reload"],
+            ["Foo: bar", "Event: Reload"],
+        ] {
+            assert_eq!(event(&lines), None, "{lines:?}");
+        }
+    }
+}

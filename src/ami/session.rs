@@ -92,7 +92,7 @@ pub struct Response {
     pub head: OwnedMessage,
     /// The events of the list it announced.
     pub items: Vec<OwnedMessage>,
-    /// There were more of them than are kept.
+    /// There were more of them than are kept, or Asterisk broke the list off.
     pub is_cut: bool,
 }
 
@@ -117,6 +117,7 @@ pub enum ActionError {
 pub struct Session {
     instance: Instance,
     events: Box<str>,
+    filter: Box<str>,
     state: State,
     decoder: Decoder,
     out: Vec<u8>,
@@ -173,6 +174,7 @@ impl Session {
         Self {
             instance,
             events: events.into(),
+            filter: "".into(),
             state: State::Waiting { retry_at: now },
             decoder: Decoder::new(),
             out: Vec::new(),
@@ -183,6 +185,14 @@ impl Session {
             said: None,
             serial: 0,
         }
+    }
+
+    /// Has Asterisk send only events of these names, where the account may ask for that: the classes
+    /// of a mask are wide.
+    pub fn with_filter(mut self, names: &[&str]) -> Self {
+        // The text of an event begins with its name; the dialplan's texts come later in it.
+        self.filter = format!("^Event: ({})[[:space:]]", names.join("|")).into();
+        self
     }
 
     /// The connection asked for by `Output::Connect` stands.
@@ -237,7 +247,7 @@ impl Session {
                         .push_back(Output::Done(ask, Err(ActionError::Timeout)));
                     self.ping_now(now);
                 }
-                Asked::Version => {}
+                Asked::Version | Asked::Filter => {}
                 Asked::Commands => self.probed(now),
                 // Their state's own deadline speaks for them.
                 Asked::Challenge | Asked::Login | Asked::Ping => {}
@@ -416,9 +426,15 @@ impl Session {
             Asked::Commands => {
                 self.facts.chan_sip = head.get("SIPpeerstatus").is_some();
                 self.facts.pjsip = head.get("PJSIPShowEndpoint").is_some();
+                if !self.filter.is_empty() && head.get("Filter").is_some() {
+                    let filter = Action::Filter {
+                        pattern: self.filter.clone(),
+                    };
+                    self.send_own(Asked::Filter, &filter, now);
+                }
                 self.probed(now);
             }
-            Asked::Ping => {}
+            Asked::Ping | Asked::Filter => {}
             Asked::Engine(ask) => self.outputs.push_back(Output::Done(ask, Ok(response))),
         }
     }

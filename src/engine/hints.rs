@@ -118,3 +118,116 @@ impl Hints {
         self.rows.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ami::codec::{Decoder, Item};
+
+    #[expect(clippy::disallowed_methods, reason = "every test begins somewhere")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn key(extension: &str) -> Key {
+        Key::new(&Name::new(extension).unwrap(), None, "alnik")
+    }
+
+    fn known(state: i32, text: &str) -> Known {
+        Known {
+            state,
+            text: text.into(),
+        }
+    }
+
+    /// What is read from an answer with these lines.
+    fn read(lines: &str) -> Known {
+        let mut decoder = Decoder::new();
+        let lines = lines.replace('\n', "\r\n");
+        decoder.push(format!("Asterisk Call Manager/1.1\r\n{lines}\r\n\r\n").as_bytes());
+        assert!(matches!(decoder.next(), Ok(Some(Item::Banner(_)))));
+        match decoder.next() {
+            Ok(Some(Item::Message(message))) => Known::read(message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_state_without_words_gets_them() {
+        for (lines, wanted) in [
+            (
+                "Response: Success\nStatus: 0\nStatusText: Idle",
+                known(0, "Idle"),
+            ),
+            // Asterisk before 13.
+            ("Response: Success\nStatus: 9", known(9, "InUse&Ringing")),
+            (
+                "Response: Success\nStatus: 4\nStatusText: ",
+                known(4, "Unavailable"),
+            ),
+            ("Response: Success\nStatus: -1", known(-1, "Unknown")),
+            ("Response: Success\nStatus: -2", known(-2, "Removed")),
+            (
+                "Response: Success\nStatus: x\nStatusText: Idle",
+                Known::no_hint(),
+            ),
+            (
+                "Response: Error\nMessage: Extension not specified",
+                Known::no_hint(),
+            ),
+        ] {
+            assert_eq!(read(lines), wanted, "{lines}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_lasts_a_second() {
+        let (mut hints, now) = (Hints::default(), start());
+        assert_eq!(hints.find(&key("8003"), now), None);
+        hints.insert(key("8003"), known(0, "Idle"), now);
+        let last = now + FRESH - Duration::from_millis(1);
+        assert_eq!(hints.find(&key("8003"), last), Some(&known(0, "Idle")));
+        assert_eq!(hints.find(&key("8003"), now + FRESH), None);
+        assert_eq!(hints.find(&key("8002"), now), None);
+    }
+
+    #[test]
+    fn a_change_renews_what_was_asked_for_however_long_ago() {
+        let (mut hints, now) = (Hints::default(), start());
+        hints.insert(key("8003"), known(0, "Idle"), now);
+        let later = now + FRESH * 100;
+        for extension in ["8003", "8002"] {
+            let status = ExtensionStatus {
+                extension: extension.into(),
+                context: "alnik".into(),
+                status: 1,
+            };
+            hints.update(&status, later);
+        }
+        assert_eq!(hints.find(&key("8003"), later), Some(&known(1, "InUse")));
+        assert_eq!(hints.find(&key("8002"), later), None);
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_fits() {
+        let (mut hints, now) = (Hints::default(), start());
+        for number in 0..2 * MAX_HINTS {
+            hints.insert(key(&number.to_string()), known(0, "Idle"), now);
+        }
+        assert_eq!(hints.rows.len(), MAX_HINTS);
+        assert_eq!(hints.find(&key("2000"), now), None);
+        // What is out of date makes room.
+        let later = now + FRESH;
+        hints.insert(key("2000"), known(1, "InUse"), later);
+        assert_eq!(hints.rows.len(), 1);
+        assert_eq!(hints.find(&key("2000"), later), Some(&known(1, "InUse")));
+    }
+
+    #[test]
+    fn nothing_is_remembered_after_a_clearing() {
+        let (mut hints, now) = (Hints::default(), start());
+        hints.insert(key("8003"), known(0, "Idle"), now);
+        hints.clear();
+        assert_eq!(hints.find(&key("8003"), now), None);
+    }
+}

@@ -300,7 +300,11 @@ impl Client {
             Interest::READABLE | Interest::WRITABLE
         };
         let done = match self.watched {
-            None => registry.register(&mut self.stream, token(id), wanted),
+            None => {
+                // It stays for more than one reply: they must not wait for each other's receipt.
+                drop(self.stream.set_nodelay(true));
+                registry.register(&mut self.stream, token(id), wanted)
+            }
             Some(interest) if interest != wanted => {
                 registry.reregister(&mut self.stream, token(id), wanted)
             }

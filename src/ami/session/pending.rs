@@ -29,6 +29,7 @@ pub(super) enum Asked {
     Login,
     Version,
     Commands,
+    Filter,
     Ping,
     Engine(Ask),
 }
@@ -159,7 +160,10 @@ impl Pending {
             return Verdict::Collected;
         }
         match row.partial.take() {
-            Some(answer) => self.finish(at, answer),
+            Some(mut answer) => {
+                answer.is_cut |= message.is("EventList", "cancelled");
+                self.finish(at, answer)
+            }
             None => Verdict::NotAsked,
         }
     }
@@ -169,5 +173,141 @@ impl Pending {
             Some(row) => Verdict::Done(row.asked, answer),
             None => Verdict::NotAsked,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::codec::{Decoder, Item};
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "every test begins somewhere")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    /// A table with three questions: one for a list, one that knows of none, one more.
+    fn asked() -> (Pending, Instant) {
+        let (mut table, now) = (Pending::default(), start());
+        table.add(
+            "a".into(),
+            Asked::Engine(Ask(1)),
+            Some("StatusComplete"),
+            now,
+        );
+        table.add("b".into(), Asked::Engine(Ask(2)), None, now + DEADLINE / 3);
+        table.add("c".into(), Asked::Ping, None, now + DEADLINE / 2);
+        (table, now)
+    }
+
+    /// Shows a table a message of these lines.
+    fn show(table: &mut Pending, lines: &[&str]) -> Verdict {
+        let packet = format!(
+            "Asterisk Call Manager/1.1\r\n{}\r\n\r\n",
+            lines.join("\r\n")
+        );
+        let mut decoder = Decoder::new();
+        decoder.push(packet.as_bytes());
+        assert!(matches!(decoder.next(), Ok(Some(Item::Banner(_)))));
+        match decoder.next() {
+            Ok(Some(Item::Message(message))) => table.handle(message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn is_done(verdict: Verdict, wanted: Asked) -> Response {
+        match verdict {
+            Verdict::Done(asked, response) if asked == wanted => response,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_overdue_is_taken_out_and_nothing_else() {
+        let (mut table, now) = asked();
+        assert_eq!(table.deadline(), Some(now + DEADLINE));
+        assert_eq!(table.expire(now + DEADLINE - Duration::from_millis(1)), []);
+        let first = ("a".to_owned(), Asked::Engine(Ask(1)));
+        assert_eq!(table.expire(now + DEADLINE), [first]);
+        assert_eq!(table.deadline(), Some(now + DEADLINE / 3 + DEADLINE));
+        assert_eq!(table.fail_all(), [Asked::Engine(Ask(2)), Asked::Ping]);
+        assert_eq!(table.deadline(), None);
+        assert_eq!(table.fail_all(), []);
+    }
+
+    #[test]
+    fn a_nameless_answer_is_the_first_s_that_has_none() {
+        let (mut table, _) = asked();
+        let nameless = ["Response: Success"];
+        assert_eq!(show(&mut table, &nameless), Verdict::Collected);
+        is_done(show(&mut table, &nameless), Asked::Engine(Ask(2)));
+        is_done(show(&mut table, &nameless), Asked::Ping);
+        assert_eq!(show(&mut table, &nameless), Verdict::NotAsked);
+        let end = ["Event: StatusComplete", "ActionID: a"];
+        is_done(show(&mut table, &end), Asked::Engine(Ask(1)));
+    }
+
+    #[test]
+    fn an_event_before_its_list_has_begun_is_no_item() {
+        let (mut table, _) = asked();
+        for id in ["a", "b", "d"] {
+            let item = ["Event: Status", &format!("ActionID: {id}")];
+            assert_eq!(show(&mut table, &item), Verdict::NotAsked, "{id}");
+        }
+        assert_eq!(
+            show(&mut table, &["Response: Success", "ActionID: a"]),
+            Verdict::Collected
+        );
+        assert_eq!(
+            show(&mut table, &["Event: Status", "ActionID: a"]),
+            Verdict::Collected
+        );
+        assert_eq!(show(&mut table, &["Event: Status"]), Verdict::NotAsked);
+        let whole = is_done(
+            show(&mut table, &["Event: StatusComplete", "ActionID: a"]),
+            Asked::Engine(Ask(1)),
+        );
+        assert_eq!((whole.items.len(), whole.is_cut), (1, false));
+    }
+
+    #[test]
+    fn a_list_that_asterisk_breaks_off_is_cut() {
+        let (mut table, _) = asked();
+        show(
+            &mut table,
+            &["Response: Success", "ActionID: b", "EventList: start"],
+        );
+        show(&mut table, &["Event: Channel", "ActionID: b"]);
+        let end = [
+            "Event: ChannelsComplete",
+            "ActionID: b",
+            "EventList: cancelled",
+        ];
+        let rest = is_done(show(&mut table, &end), Asked::Engine(Ask(2)));
+        assert_eq!((rest.items.len(), rest.is_cut), (1, true));
+    }
+
+    #[test]
+    fn an_error_ends_even_a_list() {
+        let (mut table, _) = asked();
+        let refused = ["Response: Error", "ActionID: a", "EventList: start"];
+        let response = is_done(show(&mut table, &refused), Asked::Engine(Ask(1)));
+        assert!(!response.success);
+    }
+
+    #[test]
+    fn the_table_has_a_size() {
+        let (mut table, now) = (Pending::default(), start());
+        for ask in 0..256 {
+            assert!(!table.is_full());
+            table.add(ask.to_string(), Asked::Engine(Ask(ask)), None, now);
+        }
+        assert!(table.is_full());
+        is_done(
+            show(&mut table, &["Response: Success"]),
+            Asked::Engine(Ask(0)),
+        );
+        assert!(!table.is_full());
     }
 }

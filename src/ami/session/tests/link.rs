@@ -117,7 +117,7 @@ fn why_there_is_no_link_is_said_once_for_each_reason() {
     let mut play = Play::begin();
     let refused = "not connected: connection refused; trying on";
     let silent = "not connected: no banner within 10 s: not an Asterisk manager?; trying on";
-    let mut fails = |play: &mut Play, why: &str| {
+    let fails = |play: &mut Play, why: &str| {
         play.wait_until(play.session.poll_timeout().unwrap());
         lose(play, why, true);
         play.told()

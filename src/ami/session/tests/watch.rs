@@ -42,7 +42,7 @@ fn a_link_that_stays_silent_is_lost_and_made_anew() {
 fn any_byte_is_a_sign_of_life() {
     let mut play = Play::up();
     // An event that comes a byte every half minute is odd, but it is not silence.
-    for byte in packet(&["Event: Newexten"]) {
+    for byte in packet(&["Event: VarSet"]) {
         play.wait(seconds(29));
         play.sends(&[byte]);
         assert_eq!(names(&play.actions()), [""; 0]);
