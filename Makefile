@@ -19,8 +19,8 @@ release: prerequisites
 	$(CARGO) build --release --locked
 
 demo: prerequisites
-	$(CARGO) build --release --locked
-	SALARA=$(RELEASE) $(CARGO) run --quiet --locked --example demo
+	$(CARGO) build --release --locked --bin salara --example demo
+	@$(CARGO) run --release --quiet --locked --example demo
 
 test: prerequisites
 	$(CARGO) test --locked

@@ -188,7 +188,12 @@ fn start_log(verbose: Verbosity) {
         Verbosity::Debug => LevelFilter::Debug,
         Verbosity::Dump => LevelFilter::Trace,
     };
-    let config = simplelog::ConfigBuilder::new()
+    let mut config = simplelog::ConfigBuilder::new();
+    // Our own lines only: libraries log bytes, and among them what must not be seen.
+    for target in ["salara", "ami", "rest", "crm", "call"] {
+        config.add_filter_allow_str(target);
+    }
+    let config = config
         .set_time_format_rfc3339()
         .set_thread_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)

@@ -35,6 +35,9 @@ macro_rules! on_both {
 on_both! {
     a_tracked_call_is_told_from_its_channel_to_its_end
     a_crm_that_comes_back_gets_what_it_missed
+    a_queue_s_agent_is_told
+    all_calls_are_told_at_the_highest_levels
+    asterisk_sends_only_what_is_of_use
 }
 
 /// A phone, an Asterisk, a CRM or salara is given so long for what takes milliseconds.
@@ -121,4 +124,111 @@ fn a_crm_that_comes_back_gets_what_it_missed(asterisk: Asterisk) {
         "{told:?}"
     );
     salara.wait_log("the CRM takes events again");
+}
+
+fn a_queue_s_agent_is_told(asterisk: Asterisk) {
+    for (queue, levels) in [
+        ("710", "agentcon=1\nhangup=0"),
+        ("711", "agentcon=3\nhangup=0"),
+    ] {
+        let crm = Crm::start(|_| Answer::json("{}"));
+        let only = format!("[event]\nnewchannel=0\nnewexten=0\n{levels}\n");
+        let salara = Salara::beside(&asterisk, &format!("{}{only}", conf(&crm)));
+        let agent = Phone::registered(&asterisk, "2222", Behaviour::ANSWER);
+        let operator = Phone::registered(&asterisk, "8003", Behaviour::ANSWER);
+        let call = format!(r#"{{"operator":"8003","phone":"{queue}"}}"#);
+        assert_eq!(salara.post(&call).status, 200);
+        let asked = agent.incoming(SOON).expect("the agent's phone rings");
+        assert!(asked.wait(Stage::Answered, SOON));
+        assert_eq!(
+            told(&crm, 1),
+            [format!(
+                r#"{{"event":"AgentConnect","chan":"CHAN","caller":"8003","queue":"{queue}","state":"UP","agent":"2222"}}"#
+            )]
+        );
+        operator.hang_up();
+        assert!(asked.wait(Stage::Ended, SOON));
+    }
+}
+
+fn all_calls_are_told_at_the_highest_levels(asterisk: Asterisk) {
+    let crm = Crm::start(|_| Answer::json("{}"));
+    let all =
+        "[event]\nwatch_makecall=0\nnewchannel=2\nhangup=2\nnewexten=3\n[delivery]\nparallel=1\n";
+    let _salara = Salara::beside(&asterisk, &format!("{}{all}", conf(&crm)));
+    let _callee = Phone::registered(&asterisk, "8001", Behaviour::ANSWER);
+    let caller = Phone::registered(&asterisk, "8003", Behaviour::ANSWER);
+    let call = caller.call("8001");
+    assert!(call.wait(Stage::Answered, SOON));
+    call.hang_up();
+    let ends = |body: &str| body.contains(r#""Hangup""#);
+    let requests = crm.wait_until(SOON, |requests| {
+        requests
+            .iter()
+            .filter(|request| ends(&request.body))
+            .count()
+            == 2
+    });
+    let told = told(&crm, requests.len());
+    let of_caller: Vec<&String> = told
+        .iter()
+        .filter(|body| body.contains(r#""caller":"8003""#))
+        .collect();
+    // chan_pjsip knows the state when it tells of the channel, chan_sip a moment later.
+    let state = if asterisk.tech() == "SIP" {
+        "DOWN"
+    } else {
+        "RING"
+    };
+    let newchannel = format!(
+        r#"{{"event":"Newchannel","chan":"CHAN","caller":"8003","exten":"8001","state":"{state}"}}"#
+    );
+    assert_eq!(
+        of_caller,
+        [
+            newchannel.as_str(),
+            r#"{"event":"Newexten","chan":"CHAN","caller":"8003","exten":"8001","state":"RING","app":"Dial"}"#,
+            r#"{"event":"Hangup","chan":"CHAN","caller":"8003","exten":"8001","state":"UP"}"#,
+        ],
+        "{told:?}"
+    );
+    // The called phone's channel is where its caller wants to be: nowhere of its own.
+    let of_callee = told
+        .iter()
+        .find(|body| body.contains("Newchannel") && body.contains("8001\",\"exten\":\"s"));
+    assert!(of_callee.is_some(), "{told:?}");
+}
+
+fn asterisk_sends_only_what_is_of_use(asterisk: Asterisk) {
+    let crm = Crm::start(|_| Answer::json("{}"));
+    let conf = format!("{}[event]\nverbose=3\n", conf(&crm));
+    let salara = Salara::beside(&asterisk, &conf);
+    let operator = Phone::registered(&asterisk, "8003", Behaviour::ANSWER);
+    assert_eq!(
+        salara.post(r#"{"operator":"8003","phone":"000"}"#).status,
+        200
+    );
+    let call = operator.incoming(SOON).expect("the operator's phone rings");
+    assert!(call.wait(Stage::Ended, SOON));
+    assert_eq!(told(&crm, 5).len(), 5);
+    let log = salara.log();
+    let events: Vec<&str> = log
+        .iter()
+        .filter_map(|line| line.split("< Event: ").nth(1)?.split(',').next())
+        .collect();
+    assert!(
+        events.contains(&"Newexten") && events.contains(&"Hangup"),
+        "{events:?}"
+    );
+    let useless = [
+        "Newstate",
+        "DialBegin",
+        "VarSet",
+        "HangupRequest",
+        "DeviceStateChange",
+    ];
+    assert!(
+        !events.iter().any(|event| useless.contains(event)),
+        "{events:?}"
+    );
 }
