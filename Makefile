@@ -43,8 +43,8 @@ size: release
 
 # Ratios side by side in one run: machines are noisy, and so is this one.
 bench: release
-	$(CARGO) run --release --quiet --locked --manifest-path tests/bench/Cargo.toml \
-		--target-dir target/bench -- $(RELEASE)
+	$(CARGO) run --release --quiet --manifest-path tests/bench/Cargo.toml \
+		--target-dir target/bench
 
 # rustc links with a C compiler and TLS brings some C along; both are one package on Debian.
 prerequisites:

@@ -444,15 +444,19 @@ impl Connection {
         if self.options.bare_reply {
             return self.push_bytes(&response.body, now);
         }
-        let mut bytes = Vec::new();
-        response.encode(open, head_only, &mut bytes);
-        self.push_bytes(&bytes, now);
+        self.make_room(now);
+        response.encode(open, head_only, &mut self.output);
     }
 
     fn push_bytes(&mut self, bytes: &[u8], now: Instant) {
+        self.make_room(now);
+        self.output.extend_from_slice(bytes);
+    }
+
+    /// More is about to be written: what was is let go, and the client has its time again.
+    fn make_room(&mut self, now: Instant) {
         self.output.drain(..self.written);
         self.written = 0;
-        self.output.extend_from_slice(bytes);
         self.write_until = Some(after(now, WRITE_TIME));
     }
 

@@ -1,6 +1,7 @@
 //! The head of a request: what httparse found, reduced to what decides how to go on.
 
 use std::fmt;
+use std::mem::MaybeUninit;
 
 use super::body::{Body, Chunks};
 use super::{MAX_BODY, MAX_HEADERS, RequestError};
@@ -37,9 +38,10 @@ impl fmt::Debug for Bearer {
 impl Head {
     /// Reads a head from the start of `bytes` and tells its length; `None` until it is whole.
     pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, RequestError> {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut request = httparse::Request::new(&mut headers);
-        let used = match request.parse(bytes)? {
+        // Left unset: writing sixty-four of them out would cost more than reading four.
+        let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+        let mut request = httparse::Request::new(&mut []);
+        let used = match request.parse_with_uninit_headers(bytes, &mut headers)? {
             httparse::Status::Complete(used) => used,
             httparse::Status::Partial => return Ok(None),
         };

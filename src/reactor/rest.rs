@@ -36,6 +36,8 @@ pub(super) struct Rest {
     /// Accepting may find something.
     acceptable: bool,
     rest_until: Option<Instant>,
+    /// No client's deadline is earlier. Kept instead of asked for, because there may be hundreds.
+    due: Option<Instant>,
     /// Clients with something to read, or with a reply to write.
     busy: VecDeque<ConnId>,
     /// Clients that may have a request ready.
@@ -73,6 +75,7 @@ impl Rest {
             clients: Slots::new(),
             acceptable: false,
             rest_until: None,
+            due: None,
             busy: VecDeque::new(),
             fresh: VecDeque::new(),
         })
@@ -214,6 +217,8 @@ impl Rest {
             };
             client.queued = false;
             let lives = client.write(now) && client.watch(id, registry);
+            let own_due = client.connection.poll_timeout();
+            self.due = self.due.into_iter().chain(own_due).min();
             if !lives {
                 self.clients.remove(id);
             } else if client.connection.has_request() {
@@ -226,27 +231,31 @@ impl Rest {
 
     /// Ends what has taken too long.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        let due: Vec<ConnId> = self
+        if self.due.is_none_or(|due| now < due) {
+            return;
+        }
+        let is_due = |client: &Client| client.connection.poll_timeout().is_some_and(|at| at <= now);
+        let late: Vec<ConnId> = self
             .clients
             .iter()
-            .filter(|(_, client)| client.connection.poll_timeout().is_some_and(|at| at <= now))
+            .filter(|(_, client)| is_due(client))
             .map(|(id, _)| id)
             .collect();
-        for id in due {
+        for id in late {
             if let Some(client) = self.clients.get_mut(id) {
                 client.connection.handle_timeout(now);
                 queue(&mut self.busy, id, client);
             }
         }
+        let clients = self.clients.iter();
+        self.due = clients
+            .filter_map(|(_, client)| client.connection.poll_timeout())
+            .min();
     }
 
     /// When `handle_timeout` or `accept` is wanted next.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let clients = self
-            .clients
-            .iter()
-            .filter_map(|(_, client)| client.connection.poll_timeout());
-        clients.chain(self.rest_until).min()
+        self.due.into_iter().chain(self.rest_until).min()
     }
 }
 
