@@ -39,6 +39,9 @@ pub struct Channels {
     settings: EventSettings,
     records: HashMap<Box<str>, Record>,
     unbound: Vec<Unbound>,
+    /// The call each posted channel began in. Its `Linkedid` changes when calls are joined, but its
+    /// own posts keep their order.
+    calls: HashMap<Box<str>, Box<str>>,
     /// Whether Asterisk gives a channel the id we ask for (version 12 and later).
     has_channel_ids: bool,
     /// How many links have come up.
@@ -78,6 +81,7 @@ impl Channels {
             settings,
             records: HashMap::new(),
             unbound: Vec::new(),
+            calls: HashMap::new(),
             has_channel_ids: true,
             links: 0,
         }
@@ -162,24 +166,53 @@ impl Channels {
     /// Something happened to a channel; what of it the CRM gets.
     pub fn handle_event(&mut self, event: &Event, now: Instant) -> Option<Post> {
         match event {
-            Event::Newchannel(channel) => self.newchannel(channel, now),
+            Event::Newchannel(channel) => {
+                let body = self.newchannel(channel, now)?;
+                Some(self.in_order(channel, body))
+            }
             Event::Newexten {
                 channel,
                 application,
-            } => self.newexten(channel, application),
-            Event::Hangup(channel) => self.hangup(channel),
+            } => {
+                let body = self.newexten(channel, application)?;
+                Some(self.in_order(channel, body))
+            }
             Event::AgentConnect {
                 channel,
                 member,
                 queue,
                 state,
-            } => self.agent_connect(channel, member, queue, *state),
+            } => {
+                let body = self.agent_connect(channel, member, queue, *state)?;
+                Some(self.in_order(channel, body))
+            }
+            Event::Hangup(channel) => {
+                let body = self.hangup(channel);
+                let post = body.map(|body| self.in_order(channel, body));
+                self.calls.remove(&channel.uniqueid);
+                post
+            }
             Event::FullyBooted
             | Event::Shutdown { .. }
             | Event::Reload
             | Event::OriginateResponse(_)
             | Event::ExtensionStatus(_) => None,
         }
+    }
+
+    /// A body in the line of the call its channel began in.
+    fn in_order(&mut self, channel: &Snapshot, body: Box<str>) -> Post {
+        if self.calls.len() >= MAX_RECORDS {
+            // Ends that were never told; those still alive begin a new line.
+            self.calls.clear();
+        }
+        let first = || channel.call().into();
+        let call = self
+            .calls
+            .entry(channel.uniqueid.clone())
+            .or_insert_with(first)
+            .clone();
+        Post { call, body }
     }
 
     /// Drops who has not come back in time.
@@ -199,7 +232,7 @@ impl Channels {
         self.unbound.push(unbound);
     }
 
-    fn newchannel(&mut self, channel: &Snapshot, now: Instant) -> Option<Post> {
+    fn newchannel(&mut self, channel: &Snapshot, now: Instant) -> Option<Box<str>> {
         self.bind(channel, now);
         let record = self.records.get_mut(&channel.uniqueid);
         if let Some(record) = record {
@@ -211,7 +244,7 @@ impl Channels {
             CallLevel::Tracked => Shown::of_record(channel, record?),
             CallLevel::All => Shown::as_told(channel, record),
         };
-        shown.post("Newchannel", channel, None)
+        shown.complete_body("Newchannel", channel, None)
     }
 
     /// A channel whose id was not known: the first that fits is the one.
@@ -244,7 +277,7 @@ impl Channels {
         );
     }
 
-    fn newexten(&self, channel: &Snapshot, application: &str) -> Option<Post> {
+    fn newexten(&self, channel: &Snapshot, application: &str) -> Option<Box<str>> {
         let record = self.records.get(&channel.uniqueid);
         let shown = match self.settings.newexten {
             StateLevel::TrackedUp if channel.state == UP => Shown::of_record(channel, record?),
@@ -252,11 +285,8 @@ impl Channels {
             StateLevel::All => Shown::as_told(channel, record),
             StateLevel::Off | StateLevel::TrackedUp => return None,
         };
-        // What runs outside the dialplan (`AppDial2`) is nowhere, also when the record knows better.
-        if channel.extension.is_empty() {
-            return None;
-        }
-        shown.post(
+        // What runs outside the dialplan (`AppDial2`) is nowhere, and not where it was sent.
+        shown.complete_body(
             "Newexten",
             channel,
             Some(("app", application)).filter(|app| !app.1.is_empty()),
@@ -269,7 +299,7 @@ impl Channels {
         member: &str,
         queue: &str,
         state: i32,
-    ) -> Option<Post> {
+    ) -> Option<Box<str>> {
         let record = self.records.get(&channel.uniqueid);
         let mut shown = match self.settings.agentcon {
             StateLevel::TrackedUp if state == UP => Shown::of_record(channel, record?),
@@ -279,10 +309,10 @@ impl Channels {
         };
         shown.place = ("queue", queue);
         shown.state = state;
-        shown.post("AgentConnect", channel, Some(("agent", number_of(member))))
+        shown.complete_body("AgentConnect", channel, Some(("agent", number_of(member))))
     }
 
-    fn hangup(&mut self, channel: &Snapshot) -> Option<Post> {
+    fn hangup(&mut self, channel: &Snapshot) -> Option<Box<str>> {
         let record = self.records.remove(&channel.uniqueid);
         let shown = match self.settings.hangup {
             CallLevel::Off => return None,
@@ -298,7 +328,7 @@ impl Channels {
         };
         let complete =
             !channel.name.is_empty() && !shown.caller.is_empty() && !channel.uniqueid.is_empty();
-        complete.then(|| shown.to_post("Hangup", channel, None))
+        complete.then(|| shown.body("Hangup", channel, None))
     }
 
     fn insert(
@@ -356,13 +386,18 @@ impl<'a> Shown<'a> {
         shown
     }
 
-    fn post(&self, event: &str, channel: &Snapshot, more: Option<(&str, &str)>) -> Option<Post> {
+    fn complete_body(
+        &self,
+        event: &str,
+        channel: &Snapshot,
+        more: Option<(&str, &str)>,
+    ) -> Option<Box<str>> {
         let complete =
             !channel.name.is_empty() && !self.caller.is_empty() && !self.place.1.is_empty();
-        complete.then(|| self.to_post(event, channel, more))
+        complete.then(|| self.body(event, channel, more))
     }
 
-    fn to_post(&self, event: &str, channel: &Snapshot, more: Option<(&str, &str)>) -> Post {
+    fn body(&self, event: &str, channel: &Snapshot, more: Option<(&str, &str)>) -> Box<str> {
         let (place, extension) = self.place;
         let mut body = format!(
             r#"{{"event":"{event}","chan":{},"caller":{},"{place}":{},"state":"{}""#,
@@ -375,10 +410,7 @@ impl<'a> Shown<'a> {
             body.push_str(&format!(r#","{key}":{}"#, Value::from(value)));
         }
         body.push('}');
-        Post {
-            call: channel.call().into(),
-            body: body.into(),
-        }
+        body.into()
     }
 }
 

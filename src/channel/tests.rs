@@ -205,8 +205,9 @@ fn a_post_keeps_with_its_call() {
     assert_eq!(&*post.unwrap().call, "call");
     // Before Asterisk 12 nothing says which call a channel belongs to.
     channel.linkedid = "".into();
+    channel.uniqueid = "1.8".into();
     let post = channels.handle_event(&Event::Newchannel(channel), now);
-    assert_eq!(&*post.unwrap().call, "1.7");
+    assert_eq!(&*post.unwrap().call, "1.8");
 }
 
 #[test]
@@ -240,9 +241,13 @@ fn an_unknown_caller_is_the_operator_on_a_call_of_ours_and_nobody_elsewhere() {
     // A caller who was handed over is who Asterisk says, also when it says nobody.
     channels.transferred("<unknown>", "8002", now);
     let back = of("<unknown>", snapshot("1.2", "8002", 0));
+    assert!(told(&mut channels, &Event::Newchannel(back), now).is_some());
+    channels.transferred("8003", "8002", now);
+    let back = snapshot("1.3", "8002", 0);
+    assert!(told(&mut channels, &Event::Newchannel(back.clone()), now).is_some());
     assert_eq!(
-        told(&mut channels, &Event::Newchannel(back), now).unwrap(),
-        r#"{"event":"Newchannel","chan":"SIP/8003-00000001","caller":"<unknown>","exten":"8002","state":"DOWN"}"#
+        told(&mut channels, &Event::Hangup(of("<unknown>", back)), now).unwrap(),
+        r#"{"event":"Hangup","chan":"SIP/8003-00000001","caller":"<unknown>","exten":"8002","state":"DOWN"}"#
     );
 }
 
@@ -284,4 +289,27 @@ fn the_number_in_a_channel_s_name() {
     ] {
         assert_eq!(number_of(channel), number, "{channel}");
     }
+}
+
+#[test]
+fn a_channel_that_joins_another_call_stays_in_its_own_line() {
+    let now = start();
+    let mut channels = channels([2, 3, 2, 0]);
+    let moved = |channel: Snapshot| Snapshot {
+        linkedid: "other call".into(),
+        ..channel
+    };
+    let lines: Vec<Box<str>> = [
+        Event::Newchannel(snapshot("1.1", "5000", 0)),
+        newexten(snapshot("1.1", "5000", 6), "Dial"),
+        newexten(moved(snapshot("1.1", "5000", 6)), "Bridge"),
+        Event::Hangup(moved(snapshot("1.1", "5000", 6))),
+        Event::Newchannel(moved(snapshot("1.1", "5000", 0))),
+    ]
+    .iter()
+    .map(|event| channels.handle_event(event, now).unwrap().call)
+    .collect();
+    let lines: Vec<&str> = lines.iter().map(|line| &**line).collect();
+    // After its end the id is another's.
+    assert_eq!(lines, ["call", "call", "call", "call", "other call"]);
 }

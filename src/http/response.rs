@@ -33,7 +33,7 @@ impl Response {
             headers,
             body,
         } = self;
-        out.reserve(TYPICAL_HEAD + body.len());
+        out.reserve(TYPICAL_HEAD.saturating_add(body.len()));
         for part in [
             status_line(*status),
             "Content-Type: ",

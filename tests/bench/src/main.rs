@@ -1,0 +1,57 @@
+//! What salara costs, measured beside something else in the same run.
+//!
+//! ```text
+//! salara-bench [all|decode|rest] [PATH/TO/SALARA] [--ami asterisk|fake] [--exten NUMBER]
+//!              [--only CASE] [--rounds N] [--seconds S]
+//! ```
+//!
+//! `decode`: the AMI decoder beside the crate asterisk-rs-ami, over a recorded stream. `rest`:
+//! status questions to the salara binary beside a server that does nothing. Rounds alternate, so
+//! that whatever else the machine does meets both sides; raw lines first, then a summary that
+//! begins with the ratios of the medians. Anything but the expected answer fails the run.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark reads clocks and starts threads"
+)]
+
+use std::process::ExitCode;
+
+mod args;
+mod capture;
+mod decode;
+mod machine;
+mod rest;
+mod stats;
+mod support;
+
+use args::{Args, Part};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let args = Args::parse(std::env::args().skip(1))?;
+    let mut summary = Vec::new();
+    if matches!(args.part, Part::DoNothing) {
+        return rest::do_nothing::serve().map_err(|error| format!("do-nothing: {error}"));
+    }
+    if matches!(args.part, Part::All | Part::Decode) {
+        summary.extend(decode::run(&args)?);
+    }
+    if matches!(args.part, Part::All | Part::Rest) {
+        summary.extend(rest::run(&args)?);
+    }
+    println!("\nsummary");
+    for line in summary.iter().chain(&machine::describe(&args)) {
+        println!("{line}");
+    }
+    Ok(())
+}
