@@ -15,7 +15,7 @@ pub(crate) struct Args {
     pub(crate) exten: Option<String>,
     /// Only such REST cases: `new 8`, `keep`; empty is all.
     pub(crate) only: String,
-    /// How many rounds, and how long each; None is each part's own.
+    /// How many rounds, and how long each of REST and the decoder; None is each part's own.
     pub(crate) rounds: Option<u32>,
     pub(crate) seconds: Option<Duration>,
 }
@@ -25,6 +25,7 @@ pub(crate) enum Part {
     All,
     Decode,
     Rest,
+    Events,
     /// The server that does nothing, as a process of its own.
     DoNothing,
 }
@@ -56,6 +57,7 @@ impl Args {
                 "all" => parsed.part = Part::All,
                 "decode" => parsed.part = Part::Decode,
                 "rest" => parsed.part = Part::Rest,
+                "events" => parsed.part = Part::Events,
                 "do-nothing" => parsed.part = Part::DoNothing,
                 "--ami" => {
                     parsed.ami = match value()?.as_str() {

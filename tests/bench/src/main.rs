@@ -1,14 +1,15 @@
 //! What salara costs, measured beside something else in the same run.
 //!
 //! ```text
-//! salara-bench [all|decode|rest] [PATH/TO/SALARA] [--ami asterisk|fake] [--exten NUMBER]
+//! salara-bench [all|decode|rest|events] [PATH/TO/SALARA] [--ami asterisk|fake] [--exten NUMBER]
 //!              [--only CASE] [--rounds N] [--seconds S]
 //! ```
 //!
 //! `decode`: the AMI decoder beside the crate asterisk-rs-ami, over a recorded stream. `rest`:
-//! status questions to the salara binary beside a server that does nothing. Rounds alternate, so
-//! that whatever else the machine does meets both sides; raw lines first, then a summary that
-//! begins with the ratios of the medians. Anything but the expected answer fails the run.
+//! status questions to the salara binary beside a server that does nothing. `events`: call events
+//! through the salara binary to a CRM beside a client that only posts. Rounds alternate, so that
+//! whatever else the machine does meets both sides; raw lines first, then a summary that begins
+//! with the ratios of the medians. Anything but the expected answer or event fails the run.
 
 #![allow(
     clippy::disallowed_methods,
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 mod args;
 mod capture;
 mod decode;
+mod events;
 mod machine;
 mod rest;
 mod stats;
@@ -48,6 +50,9 @@ fn run() -> Result<(), String> {
     }
     if matches!(args.part, Part::All | Part::Rest) {
         summary.extend(rest::run(&args)?);
+    }
+    if matches!(args.part, Part::All | Part::Events) {
+        summary.extend(events::run(&args)?);
     }
     println!("\nsummary");
     for line in summary.iter().chain(&machine::describe(&args)) {

@@ -9,10 +9,10 @@ use crate::stats::{median, percentile};
 use crate::support::asterisk::{Asterisk, Version, available};
 
 pub(crate) mod do_nothing;
-mod fake_ami;
-mod http;
+pub(crate) mod fake_ami;
+pub(crate) mod http;
 mod load;
-mod process;
+pub(crate) mod process;
 
 use do_nothing::Replies;
 use fake_ami::FakeAmi;
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<Vec<String>, String> {
         answer: r#"{"result":0,"text":"Idle"}"#,
     };
     let rounds = args.rounds.unwrap_or(ROUNDS);
-    let salara = Server::salara(&args.salara, asterisk.addr(), &asterisk.secret())?;
+    let salara = Server::salara(&args.salara, asterisk.addr(), &asterisk.secret(), "")?;
     let replies = Replies {
         keep: first_reply(salara.addr, Mode::Keep, &question)?,
         close: first_reply(salara.addr, Mode::New, &question)?,

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -50,15 +51,25 @@ impl Server {
         Ok(server)
     }
 
-    /// The salara of that binary, connected to that Asterisk.
-    pub(crate) fn salara(binary: &Path, ami: SocketAddr, secret: &str) -> Result<Self, String> {
-        let folder = std::env::temp_dir().join(format!("salara-bench-{}", std::process::id()));
+    /// The salara of that binary, connected to that Asterisk; `settings` are more lines of its file,
+    /// sections with their names.
+    pub(crate) fn salara(
+        binary: &Path,
+        ami: SocketAddr,
+        secret: &str,
+        settings: &str,
+    ) -> Result<Self, String> {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("salara-bench-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let config = folder.join("salara.conf");
         // verbose=1: it tells on stderr that it listens and is connected, and nothing per request.
         let text = format!(
             "[event]\nverbose=1\n[url]\nrest_server=127.0.0.1:0\nagi_server=off\n\
-             [ami]\nhost={}\nport={}\nuser=salara\nsecret={secret}\n",
+             [ami]\nhost={}\nport={}\nuser=salara\nsecret={secret}\n\
+             {settings}",
             ami.ip(),
             ami.port(),
         );
@@ -146,6 +157,16 @@ impl Server {
                 text.split(' ').next()?.parse::<u64>().ok()
             });
         Duration::from_nanos(times.sum())
+    }
+
+    /// The memory it holds and the most it has held, in KiB.
+    pub(crate) fn memory(&self) -> Option<(u32, u32)> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let value = |key| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        Some((value("VmRSS:")?, value("VmHWM:")?))
     }
 }
 
