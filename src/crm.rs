@@ -8,7 +8,13 @@
 use std::fmt;
 use std::time::Duration;
 
+pub mod backlog;
+mod hosts;
 pub mod queue;
+pub mod sign;
+pub mod spool;
+pub mod target;
+pub mod trust;
 pub mod worker;
 
 /// Names a post for as long as it is on its way.

@@ -144,7 +144,7 @@ impl Engine {
         self.link = None;
         self.hints.clear();
         // Asterisk may be gone with its channels; their ends will not be told.
-        self.calls.clear();
+        self.forget_calls();
     }
 
     /// A client wants something.

@@ -5,20 +5,24 @@
 //!
 //! ```text
 //!            bytes           messages              facts
-//! AMI  sock ─────► ami::codec ──────► ami::session ───────┐
-//! REST sock ─────► http ──► access ─► api ────────────────┤►  engine
-//!                                                         │     │ Output
-//! AMI  sock ◄──────────────────────── ami::session ◄─ Act ┤◄────┘
-//! REST sock ◄───── http ◄──────────── api ◄──────── Reply ┘
+//! AMI  sock ─────► ami::codec ──────► ami::session ────────┐
+//! REST sock ─────► http ──► access ─► api ─────────────────┤►  engine  (channel)
+//! CRM threads ───► crm::worker ─────► crm::queue           │      │ Output
+//!                                        ▲                 │      │
+//! AMI  sock ◄──────────────────────── ami::session ◄── Act ┤◄─────┤
+//! REST sock ◄───── http ◄──────────── api ◄───────── Reply ┘      │
+//! CRM threads ◄─── crm::worker ◄───── crm::queue ◄───────── Post ─┘
+//! disk ◄─────────► crm::spool ◄─────► crm::backlog
 //!      ▲
-//!      └── reactor: mio, the clock, threads, read and write     config: read once, passed in
+//!      └── reactor: mio, the clock, threads, read and write      config: read once, passed in
 //! ```
 //!
-//! - Pure: `value`, `config`, `ami`, `http`, `api`, `access`, `engine`. They know no sockets, files,
-//!   threads or clocks; time is an argument. A test keeps them so.
-//! - Every machine obeys one contract: `handle_*` feeds it, `poll_output` is drained to `None` after
-//!   each feeding, `poll_timeout` says when `handle_timeout` is wanted, `outgoing` and `sent` move
-//!   its bytes. A machine never blocks, never panics, and refuses what it cannot use.
+//! - Pure: all but `reactor`, `main`, and in `crm` the threads (`worker`, with `hosts` and `trust`)
+//!   and the files (`spool`). They know no sockets, files, threads or clocks; time is an argument. A
+//!   test keeps them so.
+//! - Every machine obeys one contract: `handle_*` feeds it, `poll_*` outputs are drained to `None`
+//!   after each feeding, `poll_timeout` says when `handle_timeout` is wanted, `outgoing` and `sent`
+//!   move its bytes. A machine never blocks, never panics, and refuses what it cannot use.
 //! - Arrows run one way: a module may use those above it in the list below; nothing uses `reactor`.
 
 pub mod backoff;

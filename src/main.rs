@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use log::{LevelFilter, error, warn};
 use salara::ami::instance::Instance;
 use salara::config::{Config, Parsed, Severity, Verbosity};
+use salara::crm::trust;
 use salara::reactor::{self, Setup};
 
 mod args;
@@ -145,24 +146,36 @@ fn load(file: &Path) -> Result<Parsed, String> {
 
 /// What the file asks for and must not silently go without.
 fn refused(file: &Path, parsed: &Parsed) -> Option<String> {
-    let (file, line) = (file.display(), parsed.given.line("tls").unwrap_or(0));
-    let why = "AMI over TLS is not in this version, and the secret is not sent in clear instead";
-    parsed
-        .config
-        .ami
-        .tls
-        .then(|| format!("{file}:{line}: tls: {why}"))
+    let at = |key: &str, why: &str| {
+        let line = parsed.given.line(key).unwrap_or(0);
+        format!("{}:{line}: {key}: {why}", file.display())
+    };
+    let Config { ami, security, .. } = &parsed.config;
+    if ami.tls {
+        let why =
+            "AMI over TLS is not in this version, and the secret is not sent in clear instead";
+        return Some(at("tls", why));
+    }
+    let ca = security.crm_ca.as_ref()?;
+    trust::check(ca).err().map(|why| at("crm_ca", &why))
 }
 
 /// What the file asks for and this version does not do yet.
 fn unhonoured(file: &Path, parsed: &Parsed) -> Vec<String> {
     let file = file.display();
     let line = |name: &str| parsed.given.line(name);
-    let mut lines: Vec<String> = ["signing_secret", "spool_dir", "spool_max"]
-        .into_iter()
-        .filter_map(|name| Some((name, line(name)?)))
-        .map(|(name, at)| format!("{file}:{at}: {name}: this version does not honour it yet"))
-        .collect();
+    let mut lines = Vec::new();
+    let security = &parsed.config.security;
+    if let Some(at) = line("crm_ca").filter(|_| security.tls_verify != Some(true)) {
+        lines.push(format!(
+            "{file}:{at}: crm_ca: has no effect without tls_verify=1"
+        ));
+    }
+    if let Some(at) = line("spool_max").filter(|_| parsed.config.delivery.spool_dir.is_none()) {
+        lines.push(format!(
+            "{file}:{at}: spool_max: has no effect without spool_dir"
+        ));
+    }
     let routing = [
         "dest_url",
         "default",
@@ -185,13 +198,16 @@ fn start_log(verbose: Verbosity) {
     let level = match verbose {
         Verbosity::Off => LevelFilter::Warn,
         Verbosity::On => LevelFilter::Info,
-        Verbosity::Debug => LevelFilter::Debug,
-        Verbosity::Dump => LevelFilter::Trace,
+        Verbosity::Debug | Verbosity::Dump => LevelFilter::Debug,
     };
     let mut config = simplelog::ConfigBuilder::new();
     // Our own lines only: libraries log bytes, and among them what must not be seen.
     for target in ["salara", "ami", "rest", "crm", "call"] {
         config.add_filter_allow_str(target);
+    }
+    if verbose == Verbosity::Dump {
+        // Whole messages, as they came.
+        config.add_filter_allow_str("wire");
     }
     let config = config
         .set_time_format_rfc3339()

@@ -30,6 +30,7 @@ mod account;
 mod link;
 mod posts;
 mod rest;
+mod shelf;
 mod slots;
 
 use link::{Link, Progress};
@@ -68,6 +69,8 @@ pub enum RunError {
     Listen(std::net::SocketAddr, io::Error),
     /// The system refused something a loop cannot do without.
     System(&'static str, io::Error),
+    /// Another salara keeps its events in the same directory.
+    SpoolInUse(PathBuf),
 }
 
 /// Runs until a signal ends it.
@@ -137,6 +140,9 @@ impl Reactor {
         info!(target: "rest", "listening on {bound}");
         #[expect(clippy::disallowed_methods, reason = "the loop owns the clock")]
         let now = Instant::now();
+        let instance = setup.instance.clone();
+        let posts = Posts::new(&config, instance, setup.seed, Arc::clone(&waker), now)
+            .map_err(|in_use| RunError::SpoolInUse(in_use.0))?;
         let mask = event_mask(&config);
         debug!(target: "ami", "events wanted: {mask}");
         Ok(Self {
@@ -144,7 +150,7 @@ impl Reactor {
                 .with_filter(&event_names(&config)),
             engine: Engine::new(Rc::clone(&config), setup.instance.clone()),
             access: Access::new(&config.security, bound),
-            posts: Posts::new(&config, setup.instance, setup.seed, Arc::clone(&waker)),
+            posts,
             link: Link::new(AMI, waker),
             config,
             path: setup.path,
@@ -175,6 +181,8 @@ impl Reactor {
             self.turn(&mut buffer, now);
             timeout = self.timeout(now);
         }
+        #[expect(clippy::disallowed_methods, reason = "the loop owns the clock")]
+        self.posts.stop(Instant::now());
         info!(target: "salara", "stopped");
         Ok(())
     }
@@ -394,6 +402,11 @@ impl std::fmt::Display for RunError {
                 )
             }
             Self::System(what, error) => write!(f, "{what}: {}", link::reason(error)),
+            Self::SpoolInUse(dir) => write!(
+                f,
+                "spool_dir={}: another salara keeps its events there",
+                dir.display()
+            ),
         }
     }
 }
@@ -442,12 +455,14 @@ fn event_names(config: &Config) -> Vec<&'static str> {
 }
 
 fn log_decision(decision: &engine::Decision) {
-    use engine::Decision::{Answered, Calling, Denied, Ended, Failed, NotGood, NotSent, Sent};
+    use engine::Decision::{
+        Answered, Calling, Denied, Ended, Failed, NotGood, NotSent, Sent, Unknown,
+    };
     match decision {
         Calling { .. } | Answered { .. } | Failed { .. } | NotGood { .. } | Sent { .. } => {
             info!(target: "call", "{decision}");
         }
-        NotSent { .. } | Ended { .. } => warn!(target: "call", "{decision}"),
+        NotSent { .. } | Ended { .. } | Unknown { .. } => warn!(target: "call", "{decision}"),
         Denied { .. } => error!(target: "ami", "{decision}"),
     }
 }

@@ -387,7 +387,7 @@ fn nothing_secret_is_logged_however_much_is_logged() {
     assert_eq!(rest::exchange(salara.addr(), bytes.as_bytes()).status, 200);
     let log = salara.log().join("\n");
     assert!(
-        log.contains("[TRACE]") && log.contains("ExtensionState"),
+        log.contains("[DEBUG] wire: < ") && log.contains("ExtensionState"),
         "{log}"
     );
     assert!(

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use log::{debug, trace};
+use log::debug;
 
 use super::action::{Action, Proof};
 use super::codec::{DecodeError, Decoder, Item};
@@ -39,6 +39,9 @@ const BOOT: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(30);
 /// And given up when none comes.
 const GRACE: Duration = Duration::from_secs(10);
+/// A link that tells events but answers nothing for so long is no use. A busy Asterisk may well take
+/// some seconds, and to reconnect is to miss what happens meanwhile.
+const DEAF: Duration = Duration::from_secs(30);
 /// Unwritten bytes beyond this: the peer no longer reads.
 const MAX_UNSENT: usize = 64 * 1024;
 
@@ -125,6 +128,8 @@ pub struct Session {
     outputs: VecDeque<Output>,
     backoff: Backoff,
     facts: Facts,
+    /// Since when a question is unanswered, and every later one.
+    deaf_since: Option<Instant>,
     /// The reason last given for not being connected.
     said: Option<String>,
     serial: u32,
@@ -182,6 +187,7 @@ impl Session {
             outputs: VecDeque::new(),
             backoff: Backoff::new(seed),
             facts: Facts::default(),
+            deaf_since: None,
             said: None,
             serial: 0,
         }
@@ -243,6 +249,7 @@ impl Session {
             match asked {
                 Asked::Engine(ask) => {
                     debug!(target: "ami", "{id}: no answer in time");
+                    self.deaf_since.get_or_insert(now);
                     self.outputs
                         .push_back(Output::Done(ask, Err(ActionError::Timeout)));
                     self.ping_now(now);
@@ -252,6 +259,9 @@ impl Session {
                 // Their state's own deadline speaks for them.
                 Asked::Challenge | Asked::Login | Asked::Ping => {}
             }
+        }
+        if self.deaf_since.is_some_and(|since| since + DEAF <= now) {
+            return self.hang_up("it answers nothing", now);
         }
         match self.state {
             State::Waiting { retry_at } if retry_at <= now => {
@@ -312,7 +322,11 @@ impl Session {
                 watch: Watch::Pinged { dead_at },
             } => Some(dead_at),
         };
-        own.into_iter().chain(self.pending.deadline()).min()
+        let deaf = self.deaf_since.map(|since| since + DEAF);
+        own.into_iter()
+            .chain(deaf)
+            .chain(self.pending.deadline())
+            .min()
     }
 
     /// What is to be done or told; drain it after every call.
@@ -367,9 +381,12 @@ impl Session {
     }
 
     fn message(&mut self, message: Message<'_>, now: Instant) {
-        trace!(target: "ami", "< {message:?}");
+        debug!(target: "wire", "< {message:?}");
         match self.pending.handle(message) {
-            Verdict::Done(asked, response) => self.answered(asked, response, now),
+            Verdict::Done(asked, response) => {
+                self.deaf_since = None;
+                self.answered(asked, response, now);
+            }
             Verdict::Collected => {}
             Verdict::NotAsked => {
                 let Some(event) = Event::parse(message) else {
@@ -519,6 +536,7 @@ impl Session {
         let was_up = self.is_up();
         self.state = State::Waiting { retry_at };
         self.out.clear();
+        self.deaf_since = None;
         for asked in self.pending.fail_all() {
             if let Asked::Engine(ask) = asked {
                 self.outputs

@@ -202,6 +202,9 @@ pub(super) fn signing_secrets(slot: &mut Vec<Secret>, found: &str) -> Told {
             "{count} secrets are given; one or two are wanted"
         )));
     }
+    if secrets.iter().any(|secret| secret.signing_key().is_none()) {
+        return Err(Remark::error("what follows whsec_ is not base64"));
+    }
     *slot = secrets;
     Ok(())
 }

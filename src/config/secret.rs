@@ -6,6 +6,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
@@ -20,7 +24,23 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// The bytes it signs with: those in base64 behind `whsec_`, else the text's own. `None` when
+    /// there are none.
+    pub fn signing_key(&self) -> Option<Cow<'_, [u8]>> {
+        let key = match self.0.strip_prefix("whsec_") {
+            Some(encoded) => Cow::Owned(BASE64.decode(encoded).ok()?),
+            None => Cow::Borrowed(self.0.as_bytes()),
+        };
+        (!key.is_empty()).then_some(key)
+    }
 }
+
+/// Services hand secrets out with and without the `=` at the end.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,6 +70,18 @@ mod tests {
         assert_eq!(format!("{secret:?}"), "***");
         assert_eq!(format!("{:?}", Some(&secret)), "Some(***)");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn a_signing_secret_is_base64_behind_whsec_and_else_itself() {
+        let key = |text| Secret::new(text).signing_key().map(Cow::into_owned);
+        assert_eq!(key("whsec_bmV3"), Some(b"new".to_vec()));
+        assert_eq!(key("whsec_b2xkZXI="), Some(b"older".to_vec()));
+        assert_eq!(key("whsec_b2xkZXI"), Some(b"older".to_vec()));
+        assert_eq!(key("bmV3"), Some(b"bmV3".to_vec()));
+        for bad in ["", "whsec_", "whsec_a", "whsec_b2xk!", "whsec_==="] {
+            assert_eq!(key(bad), None, "{bad}");
+        }
     }
 
     #[test]

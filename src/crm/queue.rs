@@ -4,8 +4,9 @@
 //! what a post says.
 //!
 //! The surprising fact: a CRM that is down makes one attempt fail, not a thousand. When no answer
-//! comes, the whole endpoint rests, and one post alone finds out whether it is back. Only an answer
-//! (a 500, say) holds up no more than its own call.
+//! comes, the whole endpoint rests, and one post alone finds out whether it is back: not the one that
+//! failed while there is another, for it may be that one the CRM chokes on. Only an answer (a 500,
+//! say) holds up no more than its own call.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -15,6 +16,12 @@ use super::{Delivery, Outcome, PostId};
 use crate::ami::instance::Instance;
 use crate::backoff::{Jitter, grown};
 use crate::channel::Post;
+
+mod durable;
+
+pub(super) use durable::Accepted;
+pub use durable::Memo;
+use durable::{Kept, WebhookId};
 
 /// More posts than this do not wait: a day of a small office, or some megabytes.
 pub const MAX_POSTS: usize = 16_384;
@@ -33,6 +40,8 @@ pub struct Queue {
     parallel: usize,
     retry_for: Duration,
     next_id: u64,
+    /// How many posts were taken in.
+    accepted: u64,
     items: BTreeMap<PostId, Item>,
     bytes: usize,
     /// The posts of each call, in order. Only the first may be tried.
@@ -43,18 +52,30 @@ pub struct Queue {
     waiting: BTreeSet<(Instant, PostId)>,
     in_flight: BTreeSet<PostId>,
     gate: Gate,
+    /// The CRM's last word was that it takes posts.
+    is_proven: bool,
     failures: u32,
     jitter: Jitter,
     dropped: u64,
+    /// What is on disk is still wanted after 410, by a salara that is started again.
+    is_durable: bool,
+    /// The last post that is on disk: order on disk is order of acceptance.
+    stored_to: PostId,
+    /// Posts on disk that are wanted no more, by their numbers there.
+    done: VecDeque<u64>,
     notes: VecDeque<Note>,
 }
 
 #[derive(Debug)]
 struct Item {
+    webhook_id: WebhookId,
     call: Box<str>,
     body: Box<str>,
     since: Instant,
+    /// When it is given up.
+    until: Instant,
     attempts: u32,
+    kept: Kept,
 }
 
 /// Whether the endpoint is tried at all.
@@ -64,6 +85,8 @@ enum Gate {
     /// It did not answer, or wants to be left alone.
     Resting {
         until: Instant,
+        /// It said so itself.
+        is_asked: bool,
     },
     /// One post finds out.
     Probing,
@@ -114,6 +137,7 @@ impl Queue {
             parallel,
             retry_for,
             next_id: 0,
+            accepted: 0,
             items: BTreeMap::new(),
             bytes: 0,
             lines: HashMap::new(),
@@ -121,45 +145,35 @@ impl Queue {
             waiting: BTreeSet::new(),
             in_flight: BTreeSet::new(),
             gate: Gate::Open,
+            is_proven: false,
             failures: 0,
             jitter: Jitter::new(seed),
             dropped: 0,
+            is_durable: false,
+            stored_to: PostId(0),
+            done: VecDeque::new(),
             notes: VecDeque::new(),
         }
     }
 
     /// Takes a post in.
     pub fn push(&mut self, post: Post, now: Instant) {
-        if self.gate == Gate::Gone {
-            return self.count_dropped();
-        }
-        while self.items.len() >= MAX_POSTS || self.bytes + post.body.len() > MAX_BYTES {
-            if !self.drop_oldest() {
-                return self.count_dropped();
-            }
-        }
+        let accepted = self.accept(post, now);
+        self.enter(accepted);
+    }
+
+    fn insert(&mut self, item: Item) -> PostId {
         self.next_id += 1;
         let id = PostId(self.next_id);
-        let call = if self.parallel == 1 {
-            "".into()
-        } else {
-            post.call
-        };
-        self.bytes += post.body.len();
-        let line = self.lines.entry(call.clone()).or_default();
+        self.bytes += item.body.len();
+        let line = self.lines.entry(line_of(&item, self.parallel).into());
+        let line = line.or_default();
         line.push_back(id);
         if line.len() == 1 {
             self.ready.insert(id);
         }
-        self.items.insert(
-            id,
-            Item {
-                call,
-                body: post.body,
-                since: now,
-                attempts: 0,
-            },
-        );
+        self.items.insert(id, item);
+        id
     }
 
     /// A post to be made now, if there is one and it may be.
@@ -176,10 +190,9 @@ impl Queue {
         self.in_flight.insert(id);
         let item = self.items.get_mut(&id)?;
         item.attempts = item.attempts.saturating_add(1);
-        let webhook_id = format!("{}-e{}", self.instance, id.0).into();
         Some(Delivery {
             id,
-            webhook_id,
+            webhook_id: item.webhook_id.spell(&self.instance),
             body: item.body.clone(),
         })
     }
@@ -192,7 +205,7 @@ impl Queue {
         match outcome {
             Outcome::Failed(why) => {
                 self.rest(None, why, now);
-                self.try_again(id, Duration::ZERO, now);
+                self.try_later(id, now);
             }
             Outcome::Answered {
                 status: 429 | 503,
@@ -202,11 +215,13 @@ impl Queue {
                 self.rest(Some(*wait), &outcome.to_string(), now);
                 self.try_again(id, Duration::ZERO, now);
             }
+            Outcome::Answered { status: 410, .. } => self.gone(id),
             Outcome::Answered { status, .. } => {
-                self.answered();
                 match status {
-                    200..=299 => self.finish(id),
-                    410 => self.gone(),
+                    200..=299 => {
+                        self.is_proven = true;
+                        self.finish(id);
+                    }
                     408 | 425 | 429 | 500..=599 => self.try_later(id, now),
                     _ => {
                         if let Some(item) = self.items.get(&id) {
@@ -216,13 +231,14 @@ impl Queue {
                         self.finish(id);
                     }
                 }
+                self.answered();
             }
         }
     }
 
     /// The clock has moved.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Gate::Resting { until } = self.gate
+        if let Gate::Resting { until, .. } = self.gate
             && until <= now
         {
             self.gate = Gate::Probing;
@@ -231,7 +247,7 @@ impl Queue {
             && at <= now
         {
             self.waiting.pop_first();
-            let too_old = |item: &Item| item.since + self.retry_for <= now;
+            let too_old = |item: &Item| item.until <= now;
             if self.items.get(&id).is_some_and(too_old) {
                 if let Some(item) = self.items.get(&id) {
                     self.notes.push_back(Note::GivenUp {
@@ -248,7 +264,7 @@ impl Queue {
     /// When `handle_timeout` is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let gate = match self.gate {
-            Gate::Resting { until } => Some(until),
+            Gate::Resting { until, .. } => Some(until),
             Gate::Open | Gate::Probing | Gate::Gone => None,
         };
         let retry = self.waiting.first().map(|(at, _)| *at);
@@ -277,30 +293,42 @@ impl Queue {
 
     fn answered(&mut self) {
         self.failures = 0;
-        if self.gate == Gate::Probing {
-            self.notes.push_back(Note::Back {
-                waiting: self.items.len(),
-            });
-        }
-        if self.gate != Gate::Gone {
-            self.gate = Gate::Open;
+        match self.gate {
+            // What was on its way already does not unsay what the CRM asked for.
+            Gate::Open | Gate::Gone | Gate::Resting { is_asked: true, .. } => {}
+            Gate::Probing | Gate::Resting { .. } => {
+                self.gate = Gate::Open;
+                let waiting = self.items.len();
+                self.notes.push_back(Note::Back { waiting });
+            }
         }
     }
 
     /// The endpoint rests: nothing is tried until it is over, and then one post first.
     fn rest(&mut self, wanted: Option<Duration>, why: &str, now: Instant) {
+        self.is_proven = false;
         if self.gate == Gate::Open {
-            self.notes.push_back(Note::Resting {
-                why: why.to_owned(),
-            });
+            let why = why.to_owned();
+            self.notes.push_back(Note::Resting { why });
         }
-        // Posts that were on their way together fail together: that is one failure.
-        if matches!(self.gate, Gate::Open | Gate::Probing) {
-            self.failures = self.failures.saturating_add(1);
-            let own = self.jitter.spread(grown(FIRST, self.failures, CAP));
-            let wait = wanted.map_or(own, |wanted| wanted.min(MAX_RETRY_AFTER).max(own));
-            self.gate = Gate::Resting { until: now + wait };
-        }
+        let wanted = wanted.map(|wanted| wanted.min(MAX_RETRY_AFTER));
+        self.gate = match (self.gate, wanted) {
+            (Gate::Gone, _) => return,
+            // Posts that were on their way together fail together: that is one failure.
+            (Gate::Resting { .. }, None) => return,
+            (Gate::Resting { until, .. }, Some(wanted)) => Gate::Resting {
+                until: until.max(now + wanted),
+                is_asked: true,
+            },
+            (Gate::Open | Gate::Probing, wanted) => {
+                self.failures = self.failures.saturating_add(1);
+                let own = self.jitter.spread(grown(FIRST, self.failures, CAP));
+                Gate::Resting {
+                    until: now + wanted.map_or(own, |wanted| wanted.max(own)),
+                    is_asked: wanted.is_some(),
+                }
+            }
+        };
     }
 
     fn try_later(&mut self, id: PostId, now: Instant) {
@@ -310,6 +338,14 @@ impl Queue {
     }
 
     fn try_again(&mut self, id: PostId, wait: Duration, now: Instant) {
+        if self
+            .items
+            .get(&id)
+            .is_some_and(|item| item.kept == Kept::Dropped)
+        {
+            self.finish(id);
+            return self.count_dropped();
+        }
         self.waiting.insert((now + wait, id));
     }
 
@@ -319,17 +355,24 @@ impl Queue {
             return;
         };
         self.bytes -= item.body.len();
-        let Some(line) = self.lines.get_mut(&item.call) else {
+        if let Kept::Disk(number) = item.kept {
+            self.done.push_back(number);
+        }
+        let key = line_of(&item, self.parallel);
+        let Some(line) = self.lines.get_mut(key) else {
             return;
         };
-        line.retain(|other| *other != id);
+        // It is the first or, when the oldest is dropped, right behind the first.
+        if let Some(at) = line.iter().position(|other| *other == id) {
+            line.remove(at);
+        }
         match line.front() {
             Some(first) if !self.in_flight.contains(first) => {
                 self.ready.insert(*first);
             }
             Some(_) => {}
             None => {
-                self.lines.remove(&item.call);
+                self.lines.remove(key);
             }
         }
     }
@@ -342,25 +385,39 @@ impl Queue {
             .find(|id| !self.in_flight.contains(id))
             .copied();
         let Some(oldest) = oldest else { return false };
-        self.ready.remove(&oldest);
-        self.waiting.retain(|(_, id)| *id != oldest);
-        self.finish(oldest);
+        self.take_out(oldest);
         self.count_dropped();
         true
     }
 
+    /// Ends a post that is not on its way.
+    fn take_out(&mut self, id: PostId) {
+        self.ready.remove(&id);
+        self.waiting.retain(|(_, other)| *other != id);
+        self.finish(id);
+    }
+
     fn count_dropped(&mut self) {
-        self.dropped += 1;
-        if self.dropped.is_power_of_two() {
+        self.count_dropped_by(1);
+    }
+
+    pub(super) fn count_dropped_by(&mut self, count: u64) {
+        let said = self.dropped.checked_ilog2();
+        self.dropped += count;
+        if self.dropped.checked_ilog2() != said {
             self.notes.push_back(Note::Dropped {
                 count: self.dropped,
             });
         }
     }
 
-    fn gone(&mut self) {
+    fn gone(&mut self, id: PostId) {
         self.gate = Gate::Gone;
         self.notes.push_back(Note::Gone);
+        if self.is_durable {
+            self.ready.insert(id);
+            return;
+        }
         let count = self.items.len() as u64;
         self.items.clear();
         self.lines.clear();
@@ -370,6 +427,11 @@ impl Queue {
         self.bytes = 0;
         self.dropped += count;
     }
+}
+
+/// What the post keeps its order in: with `parallel=1` all posts are in one line.
+fn line_of(item: &Item, parallel: usize) -> &str {
+    if parallel == 1 { "" } else { &item.call }
 }
 
 impl fmt::Display for Note {

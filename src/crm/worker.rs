@@ -1,63 +1,63 @@
 //! The threads that post.
 //!
-//! This file owns ureq: its agent, its trust, and a few threads that each do one post at a time. It
-//! must not know order or retries.
+//! This file owns ureq: its agent, and a few threads that each do one post at a time. It must not
+//! know order or retries.
 //!
 //! The surprising fact: a connection is used again only if the answer's body was read to its end,
 //! and a post on a connection that the CRM is just closing is lost. So bodies are read (up to a
 //! bound), and a post that dies with its connection is tried once more on a new one; that is why
 //! the CRM may see it twice, and why it carries a `webhook-id`.
 
-use std::fs;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use log::{debug, warn};
+use log::debug;
 use mio::Waker;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, http};
 
-use super::{Delivery, Outcome, PostId};
+use super::hosts::Hosts;
+use super::sign::Signer;
+use super::target::Target;
+use super::{Delivery, Outcome, PostId, trust};
+use crate::config::printable_url;
 
 /// A thread's stack: a TLS handshake was measured to fit into a quarter of it.
 const STACK: usize = 256 * 1024;
 /// So much of an answer is read, that its connection can be used again; more is cut off with it.
-const MAX_ANSWER: u64 = 64 * 1024;
+const MAX_ANSWER: usize = 64 * 1024;
 /// So much of it is logged.
 const MAX_SAID: usize = 200;
-/// Events are small; ureq's own buffers are 128 KiB each.
-const INPUT_BUFFER: usize = 8 * 1024;
+/// Events are small; ureq's own buffers are 128 KiB each. Below 10 KiB it would grow them again for each
+/// body.
+const INPUT_BUFFER: usize = 10 * 1024;
 const OUTPUT_BUFFER: usize = 4 * 1024;
-/// Where systems keep the certificates they trust.
-const SYSTEM_ROOTS: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/ssl/cert.pem",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-];
 
 /// Where posts go and how.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// The CRM's URL for events.
-    pub url: Box<str>,
+    pub target: Target,
     /// The total time of one attempt.
     pub timeout: Duration,
     /// Whether the CRM's certificate is checked.
     pub verify: bool,
     /// Certificates it is checked against, beside the system's.
     pub ca: Option<PathBuf>,
+    /// Signs each post.
+    pub signer: Signer,
 }
 
 /// Threads started as they are needed, up to a number.
 #[derive(Debug)]
 pub struct Workers {
-    endpoint: Endpoint,
+    client: Arc<Client>,
     limit: usize,
-    agent: Option<Agent>,
     threads: Vec<SyncSender<Delivery>>,
     idle: Vec<usize>,
     results: Receiver<(usize, PostId, Outcome)>,
@@ -69,10 +69,15 @@ impl Workers {
     /// None is started yet.
     pub fn new(endpoint: Endpoint, limit: usize, waker: Arc<Waker>) -> Self {
         let (report, results) = mpsc::channel();
-        Self {
+        let client = Client {
             endpoint,
+            connections: limit,
+            agent: OnceLock::new(),
+            hosts: Hosts::default(),
+        };
+        Self {
+            client: Arc::new(client),
             limit,
-            agent: None,
             threads: Vec::new(),
             idle: Vec::new(),
             results,
@@ -109,17 +114,13 @@ impl Workers {
     }
 
     fn spawn(&mut self) -> io::Result<usize> {
-        let agent = self
-            .agent
-            .get_or_insert_with(|| agent(&self.endpoint, self.limit))
-            .clone();
         let number = self.threads.len();
         let (hand, work) = mpsc::sync_channel::<Delivery>(1);
         let (report, waker) = (self.report.clone(), Arc::clone(&self.waker));
-        let url = self.endpoint.url.clone();
+        let client = Arc::clone(&self.client);
         let run = move || {
             for delivery in work {
-                let outcome = deliver(&agent, &url, &delivery);
+                let outcome = client.deliver(&delivery);
                 if report.send((number, delivery.id, outcome)).is_err() {
                     return;
                 }
@@ -137,47 +138,172 @@ impl Workers {
     }
 }
 
-fn deliver(agent: &Agent, url: &str, delivery: &Delivery) -> Outcome {
-    match post(agent, url, delivery) {
-        Err(error) if has_lost_connection(&error) => post(agent, url, delivery),
-        result => result,
-    }
-    .unwrap_or_else(|error| Outcome::Failed(explain(&error).into()))
+/// What the threads share.
+#[derive(Debug)]
+struct Client {
+    endpoint: Endpoint,
+    connections: usize,
+    /// Made by the first thread that posts: certificates take a while to read.
+    agent: OnceLock<Agent>,
+    hosts: Hosts,
 }
 
-fn post(agent: &Agent, url: &str, delivery: &Delivery) -> Result<Outcome, ureq::Error> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "each attempt says when it was made"
-    )]
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let mut response = agent
-        .post(url)
-        .header("Content-Type", "application/json")
-        .header("webhook-id", &*delivery.webhook_id)
-        .header("webhook-timestamp", now.as_secs().to_string())
-        .send(delivery.body.as_bytes())?;
-    let retry_after = retry_after(&response);
-    let status = response.status().as_u16();
-    let mut said = Vec::new();
-    // The answer counts as soon as its status is here; its body is for the log.
-    let read = response
-        .body_mut()
-        .as_reader()
-        .take(MAX_ANSWER)
-        .read_to_end(&mut said);
-    if let Err(error) = read {
-        debug!(target: "crm", "the answer's body broke off: {error}");
+/// Whether a connection that is already there will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connection {
+    Any,
+    New,
+}
+
+impl Client {
+    fn deliver(&self, delivery: &Delivery) -> Outcome {
+        match self.post(delivery, Connection::Any) {
+            Err(error) if has_lost_connection(&error) => self.post(delivery, Connection::New),
+            result => result,
+        }
+        .unwrap_or_else(|error| {
+            self.hosts.forget();
+            Outcome::Failed(self.explain(&error).into())
+        })
     }
-    said.truncate(MAX_SAID);
-    let said = String::from_utf8_lossy(&said).into();
-    Ok(Outcome::Answered {
-        status,
-        retry_after,
-        said,
-    })
+
+    fn post(&self, delivery: &Delivery, connection: Connection) -> Result<Outcome, ureq::Error> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "each attempt says when it was made"
+        )]
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let Endpoint { target, signer, .. } = &self.endpoint;
+        let timestamp = now.as_secs().to_string();
+        let signature = signer.sign(&delivery.webhook_id, &timestamp, &delivery.body);
+        let mut request = self
+            .agent
+            .get_or_init(|| self.agent())
+            .post(&*target.url)
+            .header("Content-Type", "application/json")
+            .header("webhook-id", &*delivery.webhook_id)
+            .header("webhook-timestamp", timestamp);
+        if let Some(signature) = signature {
+            request = request.header("webhook-signature", signature);
+        }
+        if let Some(authorization) = &target.authorization {
+            request = request.header("Authorization", authorization.expose());
+        }
+        if connection == Connection::New {
+            request = request.config().max_idle_age(Duration::ZERO).build();
+        }
+        let mut response = request.send(delivery.body.as_bytes())?;
+        let status = response.status().as_u16();
+        let retry_after = retry_after(&response);
+        let said = drain(&mut response);
+        if (300..400).contains(&status) {
+            return Ok(Outcome::Failed(redirected(&response).into()));
+        }
+        Ok(Outcome::Answered {
+            status,
+            retry_after,
+            said: said.into(),
+        })
+    }
+
+    fn agent(&self) -> Agent {
+        static PROVIDER: Once = Once::new();
+        // It can only be installed once, and only we do.
+        PROVIDER.call_once(|| drop(trust::provider().install_default()));
+        let Endpoint { verify, ca, .. } = &self.endpoint;
+        let roots = if self.endpoint.target.is_https() && *verify {
+            trust::roots(ca.as_deref())
+        } else {
+            Vec::new()
+        };
+        let tls = TlsConfig::builder()
+            .disable_verification(!verify)
+            .root_certs(RootCerts::Specific(Arc::new(roots)))
+            .build();
+        let config = Agent::config_builder()
+            .timeout_global(Some(self.endpoint.timeout))
+            .http_status_as_error(false)
+            // The CRM may answer 302 to its login page; following it would POST an event to a form.
+            .max_redirects(0)
+            // salara is configured by its file, not by `http_proxy`.
+            .proxy(None)
+            .input_buffer_size(INPUT_BUFFER)
+            .output_buffer_size(OUTPUT_BUFFER)
+            .max_idle_connections(self.connections)
+            .max_idle_connections_per_host(self.connections)
+            .user_agent(concat!("salara/", env!("CARGO_PKG_VERSION")))
+            .tls_config(tls)
+            .build();
+        Agent::with_parts(config, DefaultConnector::default(), self.hosts.clone())
+    }
+
+    /// What went wrong and, where it is known, what to do about it.
+    fn explain(&self, error: &ureq::Error) -> String {
+        match error {
+            ureq::Error::Timeout(_) => {
+                let seconds = self.endpoint.timeout.as_secs();
+                format!("no answer within {seconds} s (curlopt_timeout)")
+            }
+            ureq::Error::Rustls(error) => trust::explain(error),
+            ureq::Error::Io(error) => match tls_error(error) {
+                Some(error) => trust::explain(error),
+                None if has_ended(error) => "the connection ended before an answer".into(),
+                // The system's texts begin with a capital, its kinds do not.
+                None if error.raw_os_error().is_some() => error.kind().to_string(),
+                None => error.to_string(),
+            },
+            ureq::Error::Protocol(error) => {
+                let doubt = if self.endpoint.target.is_https() {
+                    "is dest_url_event right?"
+                } else {
+                    "is dest_url_event right, or is https:// meant?"
+                };
+                format!("what it answers is not HTTP: {doubt} ({error})")
+            }
+            ureq::Error::Http(_) | ureq::Error::BadUri(_) => {
+                format!("dest_url_event is not a URL ({error})")
+            }
+            _ => error.to_string(),
+        }
+    }
+}
+
+/// Reads an answer to its end, or for as long as is good for the connection. Its beginning is for
+/// the log.
+fn drain(response: &mut http::Response<Body>) -> String {
+    let mut said = Vec::new();
+    let mut body = response.body_mut().as_reader();
+    let (mut buffer, mut total) = ([0; 1024], 0);
+    while total < MAX_ANSWER {
+        // The answer counts as soon as its status is here.
+        let count = match body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) => {
+                debug!(target: "crm", "the answer's body broke off: {error}");
+                break;
+            }
+        };
+        total += count;
+        let room = MAX_SAID.saturating_sub(said.len());
+        said.extend(buffer.iter().take(count.min(room)));
+    }
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+/// Nobody is where the URL points: that is as if the CRM were down, not the fault of one event.
+fn redirected(response: &http::Response<Body>) -> String {
+    let status = response.status().as_u16();
+    let location = response.headers().get("Location");
+    match location.and_then(|location| location.to_str().ok()) {
+        Some(location) => format!(
+            "it answers {status}, a redirect to {}, which is not followed: correct dest_url_event",
+            printable_url(location)
+        ),
+        None => format!("it answers {status}, which is no answer to a post: see dest_url_event"),
+    }
 }
 
 /// Only the form in seconds; a date needs a clock both sides agree on.
@@ -187,86 +313,20 @@ fn retry_after(response: &http::Response<Body>) -> Option<Duration> {
 }
 
 fn has_lost_connection(error: &ureq::Error) -> bool {
-    matches!(error, ureq::Error::Io(error) if matches!(
+    matches!(error, ureq::Error::Io(error) if tls_error(error).is_none() && has_ended(error))
+}
+
+fn has_ended(error: &io::Error) -> bool {
+    matches!(
         error.kind(),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
-    ))
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof
+    )
 }
 
-/// What went wrong and, where it is known, what to do about it.
-fn explain(error: &ureq::Error) -> String {
-    let text = error.to_string();
-    let advice = [
-        (
-            "UnknownIssuer",
-            "its certificate is from no one this machine trusts: set crm_ca",
-        ),
-        (
-            "Expired",
-            "its certificate is over: renew it, or check this machine's clock",
-        ),
-        (
-            "NotValidYet",
-            "its certificate is not valid yet: is this machine's clock right?",
-        ),
-        (
-            "NotValidForName",
-            "its certificate is for another name than dest_url_event has",
-        ),
-    ];
-    match advice.iter().find(|(word, _)| text.contains(word)) {
-        Some((_, advice)) => format!("{advice} ({text})"),
-        None => text,
-    }
-}
-
-fn agent(endpoint: &Endpoint, limit: usize) -> Agent {
-    static PROVIDER: Once = Once::new();
-    // It can only be installed once, and only we do.
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    let is_https = endpoint.url.starts_with("https:");
-    let roots = if is_https && endpoint.verify {
-        roots(endpoint.ca.as_deref())
-    } else {
-        Vec::new()
-    };
-    let tls = TlsConfig::builder()
-        .disable_verification(!endpoint.verify)
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
-        .build();
-    Agent::config_builder()
-        .timeout_global(Some(endpoint.timeout))
-        .http_status_as_error(false)
-        // The CRM may answer 302 to its login page; following it would POST an event to a form.
-        .max_redirects(0)
-        .input_buffer_size(INPUT_BUFFER)
-        .output_buffer_size(OUTPUT_BUFFER)
-        .max_idle_connections(limit)
-        .max_idle_connections_per_host(limit)
-        .user_agent(concat!("salara/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls)
-        .build()
-        .new_agent()
-}
-
-/// The certificates the CRM's is checked against.
-fn roots(ca: Option<&Path>) -> Vec<Certificate<'static>> {
-    let system = SYSTEM_ROOTS
-        .iter()
-        .map(Path::new)
-        .find(|path| path.exists());
-    let mut roots = Vec::new();
-    for path in system.into_iter().chain(ca) {
-        match fs::read(path) {
-            Ok(pem) => roots.extend(ureq::tls::parse_pem(&pem).filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                Ok(_) | Err(_) => None,
-            })),
-            Err(error) => warn!(target: "crm", "{}: {error}", path.display()),
-        }
-    }
-    if roots.is_empty() {
-        warn!(target: "crm", "no trusted certificates on this machine: set crm_ca");
-    }
-    roots
+/// A handshake that fails comes as an error of the stream.
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }

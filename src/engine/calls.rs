@@ -156,6 +156,19 @@ impl Engine {
         self.call_failed(ask, reason(response.reason));
     }
 
+    /// The link is gone: how the calls under way end will not be told.
+    pub(super) fn forget_calls(&mut self) {
+        let mut calls: Vec<(Ask, Call)> = self.calls.drain().collect();
+        calls.sort_by_key(|(ask, _)| *ask);
+        for (ask, call) in calls {
+            let uniqueid = self.instance.action_id(ask).into();
+            self.note(Decision::Unknown {
+                device: call.device,
+                uniqueid,
+            });
+        }
+    }
+
     pub(super) fn call_failed(&mut self, ask: Ask, why: &str) {
         let Some(call) = self.calls.remove(&ask) else {
             return;

@@ -45,6 +45,13 @@ pub enum Decision {
         /// Why, in words.
         why: Box<str>,
     },
+    /// The link was lost before it was told how a call went on.
+    Unknown {
+        /// The device that rang.
+        device: Box<str>,
+        /// The channel's id.
+        uniqueid: Box<str>,
+    },
     /// A message was handed to Asterisk.
     Sent {
         /// Where to.
@@ -95,6 +102,12 @@ impl fmt::Display for Decision {
                 why,
             } => {
                 write!(f, "{device} [{uniqueid}]: not answered: {why}")
+            }
+            Self::Unknown { device, uniqueid } => {
+                write!(
+                    f,
+                    "{device} [{uniqueid}]: the link went before its answer was told"
+                )
             }
             Self::Sent { to } => write!(f, "{to}: message handed to Asterisk"),
             Self::NotSent { to, why } => write!(f, "{to}: message not sent: {why}"),

@@ -1,6 +1,9 @@
 //! The engine against answers a real Asterisk gave, in a test's own time.
 
+use std::time::Duration;
+
 use super::*;
+use crate::ami::event::OriginateResponse;
 use crate::api;
 
 mod calls;

@@ -1,6 +1,6 @@
 //! The way of an event from the queue to a worker and of its outcome back.
 //!
-//! This file owns the two and their log. It must not know what an event says.
+//! This file owns the two, the shelf beside them, and their log. It must not know what an event says.
 //!
 //! The surprising fact: nothing is lost by a worker that cannot be started. Its post stays what it
 //! was, one that failed, and is tried again when its time comes.
@@ -11,30 +11,43 @@ use std::time::Instant;
 use log::{debug, error, info, warn};
 use mio::Waker;
 
+use super::shelf::{InUse, Shelf};
 use crate::ami::instance::Instance;
 use crate::channel::Post;
 use crate::config::{CallLevel, Config, StateLevel, printable_url};
 use crate::crm::Outcome;
+use crate::crm::backlog::Backlog;
 use crate::crm::queue::{Note, Queue};
+use crate::crm::sign::Signer;
+use crate::crm::target::Target;
 use crate::crm::worker::{Endpoint, Workers};
 
 /// Events on their way to the CRM.
 #[derive(Debug)]
 pub(super) struct Posts {
-    queue: Queue,
+    backlog: Backlog,
+    /// Where events are kept that the CRM does not take at once, if anywhere.
+    shelf: Option<Shelf>,
     workers: Workers,
     /// There is an address to post to.
     is_wanted: bool,
 }
 
 impl Posts {
-    pub(super) fn new(config: &Config, instance: Instance, seed: u64, waker: Arc<Waker>) -> Self {
-        let url = config.url.dest_url_event.clone();
+    pub(super) fn new(
+        config: &Config,
+        instance: Instance,
+        seed: u64,
+        waker: Arc<Waker>,
+        now: Instant,
+    ) -> Result<Self, InUse> {
+        let url = &config.url.dest_url_event;
         let is_wanted = !url.is_empty() && wants_events(config);
+        let target = Target::new(url);
         let verify = config.security.tls_verify.unwrap_or(false);
         if is_wanted {
-            info!(target: "crm", "events go to {}", printable_url(&url));
-            if url.starts_with("https:") && !verify {
+            info!(target: "crm", "events go to {}", printable_url(url));
+            if target.is_https() && !verify {
                 warn!(
                     target: "crm",
                     "the CRM's certificate is not checked, as the old module did: set tls_verify=1"
@@ -42,45 +55,95 @@ impl Posts {
             }
         }
         let endpoint = Endpoint {
-            url,
+            target,
             timeout: config.general.curlopt_timeout,
             verify,
             ca: config.security.crm_ca.clone(),
+            signer: Signer::new(&config.delivery.signing_secret),
         };
         let delivery = &config.delivery;
-        Self {
-            queue: Queue::new(instance, delivery.parallel, delivery.retry_for, seed),
+        let queue = Queue::new(instance, delivery.parallel, delivery.retry_for, seed);
+        let mut backlog = Backlog::new(queue);
+        // What an earlier run left goes out also when no new events are wanted.
+        let dir = delivery.spool_dir.clone().filter(|_| !url.is_empty());
+        let shelf = match dir {
+            Some(dir) => Some(Shelf::open(dir, delivery.spool_max, &mut backlog, now)?),
+            None => None,
+        };
+        Ok(Self {
+            backlog,
+            shelf,
             workers: Workers::new(endpoint, delivery.parallel, waker),
             is_wanted,
-        }
+        })
     }
 
     /// Takes an event in.
     pub(super) fn push(&mut self, post: Post, now: Instant) {
         debug!(target: "crm", "[{}] {}", post.call, post.body);
         if self.is_wanted {
-            self.queue.push(post, now);
+            self.backlog.push(post, now);
         }
     }
 
-    /// Takes outcomes back and hands posts out.
+    /// Takes outcomes back, hands posts out, and stores what has to wait: all before anybody is
+    /// answered in this turn.
     pub(super) fn turn(&mut self, now: Instant) {
+        self.take_outcomes(now);
+        self.backlog.handle_timeout(now);
+        if let Some(shelf) = &mut self.shelf {
+            shelf.refill(&mut self.backlog, now);
+        }
+        self.hand_out(now);
+        if let Some(shelf) = &mut self.shelf {
+            shelf.store(&mut self.backlog, now);
+        }
+        self.tell();
+    }
+
+    /// The end: what was not delivered is kept where it can be, and counted where it cannot.
+    pub(super) fn stop(mut self, now: Instant) {
+        self.take_outcomes(now);
+        self.tell();
+        match self.shelf {
+            Some(shelf) => shelf.stop(&mut self.backlog, now),
+            None if self.backlog.is_empty() => {}
+            None => warn!(
+                target: "crm",
+                "{} events were not delivered and are lost: spool_dir would keep them",
+                self.backlog.len()
+            ),
+        }
+    }
+
+    /// When `turn` is wanted next.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let shelf = self.shelf.as_ref().and_then(Shelf::poll_timeout);
+        self.backlog.poll_timeout().into_iter().chain(shelf).min()
+    }
+
+    fn take_outcomes(&mut self, now: Instant) {
         while let Some((id, outcome)) = self.workers.poll_outcome() {
             debug!(target: "crm", "{id:?}: {outcome}");
-            self.queue.handle_outcome(id, &outcome, now);
+            self.backlog.handle_outcome(id, &outcome, now);
         }
-        self.queue.handle_timeout(now);
+    }
+
+    fn hand_out(&mut self, now: Instant) {
         while self.workers.is_free()
-            && let Some(delivery) = self.queue.poll_delivery()
+            && let Some(delivery) = self.backlog.poll_delivery()
         {
             let id = delivery.id;
             if let Err(error) = self.workers.start(delivery) {
                 let why = format!("no thread to post with: {error}");
-                self.queue
+                self.backlog
                     .handle_outcome(id, &Outcome::Failed(why.into()), now);
             }
         }
-        while let Some(note) = self.queue.poll_note() {
+    }
+
+    fn tell(&mut self) {
+        while let Some(note) = self.backlog.poll_note() {
             match note {
                 Note::Back { .. } => info!(target: "crm", "{note}"),
                 Note::Resting { .. } | Note::Refused { .. } => warn!(target: "crm", "{note}"),
@@ -89,11 +152,6 @@ impl Posts {
                 }
             }
         }
-    }
-
-    /// When `turn` is wanted next.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.queue.poll_timeout()
     }
 }
 

@@ -149,6 +149,7 @@ impl Request {
 pub struct Answer {
     after: Duration,
     kind: Kind,
+    close_after: Option<Duration>,
 }
 
 impl Answer {
@@ -209,10 +210,17 @@ impl Answer {
         self
     }
 
+    /// The same, and a while later the end of the connection, which was not announced.
+    pub fn then_close_after(mut self, delay: Duration) -> Self {
+        self.close_after = Some(delay);
+        self
+    }
+
     fn of(kind: Kind) -> Self {
         Self {
             after: Duration::ZERO,
             kind,
+            close_after: None,
         }
     }
 }
@@ -340,6 +348,10 @@ impl Desk {
                 // Returns when the client or the CRM ends the connection.
                 Kind::Never => return wire.stream.read(&mut [0]).map(|_| ()),
                 Kind::Reset => return Ok(()),
+            }
+            if let Some(delay) = answer.close_after {
+                self.down_within(delay);
+                return Ok(());
             }
             if !keep_alive {
                 return Ok(());

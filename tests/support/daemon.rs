@@ -46,8 +46,23 @@ impl Salara {
         salara
     }
 
+    /// Starts it from a shell that did `first`.
+    pub fn start_after(first: &str, conf: &str) -> Self {
+        let dir = scratch_dir();
+        let file = dir.join("salara.conf");
+        fs::write(&file, conf).unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!(r#"{first}; exec "$0" "$@""#)]);
+        shell.arg(binary());
+        Self::start_by(shell, &file, dir)
+    }
+
     fn start_with(file: &Path, dir: PathBuf) -> Self {
-        let mut child = Command::new(binary())
+        Self::start_by(Command::new(binary()), file, dir)
+    }
+
+    fn start_by(mut command: Command, file: &Path, dir: PathBuf) -> Self {
+        let mut child = command
             .arg("-c")
             .arg(file)
             .stdin(Stdio::null())
@@ -132,11 +147,17 @@ impl Salara {
 
     /// Its resident memory in KiB, as the kernel counts it.
     pub fn resident_kib(&self) -> u64 {
+        self.kib("VmRSS:")
+    }
+
+    /// The most there ever was of it.
+    pub fn peak_kib(&self) -> u64 {
+        self.kib("VmHWM:")
+    }
+
+    fn kib(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 

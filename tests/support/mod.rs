@@ -18,6 +18,7 @@ pub mod ami;
 pub mod asterisk;
 pub mod crm;
 pub mod daemon;
+pub mod events_ami;
 pub mod golden;
 pub mod phone;
 pub mod ports;

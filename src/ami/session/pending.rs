@@ -19,6 +19,9 @@ use super::Response;
 const DEADLINE: Duration = Duration::from_secs(3);
 /// A queue of questions this long means that Asterisk no longer answers.
 const MAX_PENDING: usize = 256;
+/// Overdue answers beyond this are no longer awaited. So many actions are not written to a peer that
+/// does not read.
+const MAX_LATE: usize = 2_048;
 /// A list longer than this is cut: a PBX on a small box has not so many channels.
 const MAX_ITEMS: usize = 4_096;
 
@@ -38,6 +41,8 @@ pub(super) enum Asked {
 pub(super) struct Pending {
     /// In the order they were sent, which is the order of their deadlines.
     rows: VecDeque<Row>,
+    /// What is overdue, and whose answers may still come.
+    late: VecDeque<Asked>,
 }
 
 #[derive(Debug)]
@@ -92,6 +97,12 @@ impl Pending {
     pub(super) fn expire(&mut self, now: Instant) -> Vec<(String, Asked)> {
         let mut overdue = Vec::new();
         while let Some(row) = self.rows.pop_front_if(|row| row.deadline <= now) {
+            if row.partial.is_none() {
+                if self.late.len() >= MAX_LATE {
+                    self.late.pop_front();
+                }
+                self.late.push_back(row.asked);
+            }
             overdue.push((row.id, row.asked));
         }
         overdue
@@ -99,6 +110,7 @@ impl Pending {
 
     /// Takes out everything.
     pub(super) fn fail_all(&mut self) -> Vec<Asked> {
+        self.late.clear();
         self.rows.drain(..).map(|row| row.asked).collect()
     }
 
@@ -114,8 +126,8 @@ impl Pending {
             return Verdict::NotAsked;
         };
         let at = match message.get("ActionID") {
-            Some(id) => self.rows.iter().position(|row| row.id.as_bytes() == id),
-            None => self.rows.iter().position(|row| row.partial.is_none()),
+            Some(id) => self.named(id),
+            None => self.nameless(message),
         };
         let success = !response.eq_ignore_ascii_case(b"Error");
         let answer = Response {
@@ -132,6 +144,30 @@ impl Pending {
             return Verdict::Collected;
         }
         self.finish(at, answer)
+    }
+
+    /// Finds the action of an answer by its ActionID. What is overdue is older, so it is lost.
+    fn named(&mut self, id: &[u8]) -> Option<usize> {
+        let at = self.rows.iter().position(|row| row.id.as_bytes() == id)?;
+        self.late.clear();
+        Some(at)
+    }
+
+    /// Finds the action of an answer without an ActionID: the oldest that has none, and that may be
+    /// an overdue one. A pong shows where the answers are: what was asked before its ping is over.
+    fn nameless(&mut self, message: Message<'_>) -> Option<usize> {
+        if message.get("Ping").is_none() && !message.is("Response", "Pong") {
+            return match self.late.pop_front() {
+                Some(_) => None,
+                None => self.rows.iter().position(|row| row.partial.is_none()),
+            };
+        }
+        if let Some(at) = self.late.iter().position(|asked| *asked == Asked::Ping) {
+            self.late.drain(..=at);
+            return None;
+        }
+        self.late.clear();
+        self.rows.iter().position(|row| row.asked == Asked::Ping)
     }
 
     fn item(&mut self, message: Message<'_>) -> Verdict {
@@ -246,6 +282,79 @@ mod tests {
         assert_eq!(show(&mut table, &nameless), Verdict::NotAsked);
         let end = ["Event: StatusComplete", "ActionID: a"];
         is_done(show(&mut table, &end), Asked::Engine(Ask(1)));
+    }
+
+    #[test]
+    fn a_nameless_answer_that_is_late_is_not_the_next_one_s() {
+        let (mut table, now) = asked();
+        let nameless = ["Response: Success"];
+        let late = now + DEADLINE + DEADLINE / 3;
+        assert_eq!(table.expire(late).len(), 2);
+        table.add("d".into(), Asked::Engine(Ask(3)), None, late);
+        // The answers to a and b, then one to c.
+        assert_eq!(show(&mut table, &nameless), Verdict::NotAsked);
+        assert_eq!(show(&mut table, &nameless), Verdict::NotAsked);
+        is_done(show(&mut table, &nameless), Asked::Ping);
+        is_done(show(&mut table, &nameless), Asked::Engine(Ask(3)));
+    }
+
+    #[test]
+    fn a_pong_ends_the_wait_for_nameless_answers_that_were_lost() {
+        for pong in [
+            ["Response: Pong", "x: y"],
+            ["Response: Success", "Ping: Pong"],
+        ] {
+            let (mut table, now) = asked();
+            assert_eq!(table.expire(now + DEADLINE + DEADLINE / 3).len(), 2);
+            table.add("d".into(), Asked::Engine(Ask(3)), None, now);
+            is_done(show(&mut table, &pong), Asked::Ping);
+            is_done(
+                show(&mut table, &["Response: Success"]),
+                Asked::Engine(Ask(3)),
+            );
+        }
+    }
+
+    #[test]
+    fn a_pong_may_be_an_overdue_ping_s() {
+        let (mut table, now) = asked();
+        table.add("d".into(), Asked::Engine(Ask(3)), None, now + DEADLINE / 2);
+        let late = now + DEADLINE + DEADLINE / 2;
+        assert_eq!(table.expire(late).len(), 4);
+        table.add("e".into(), Asked::Ping, None, late);
+        let pong = ["Response: Success", "Ping: Pong"];
+        // What was asked behind that ping is still awaited.
+        assert_eq!(show(&mut table, &pong), Verdict::NotAsked);
+        assert_eq!(show(&mut table, &["Response: Success"]), Verdict::NotAsked);
+        is_done(show(&mut table, &pong), Asked::Ping);
+    }
+
+    #[test]
+    fn answers_with_names_need_no_order() {
+        let (mut table, now) = asked();
+        assert_eq!(table.expire(now + DEADLINE).len(), 1);
+        let late = ["Response: Success", "ActionID: a"];
+        assert_eq!(show(&mut table, &late), Verdict::NotAsked);
+        is_done(
+            show(&mut table, &["Response: Success", "ActionID: c"]),
+            Asked::Ping,
+        );
+        is_done(
+            show(&mut table, &["Response: Success"]),
+            Asked::Engine(Ask(2)),
+        );
+    }
+
+    #[test]
+    fn what_is_overdue_costs_bounded_memory() {
+        let (mut table, now) = (Pending::default(), start());
+        for ask in 0..5_000 {
+            table.add(ask.to_string(), Asked::Ping, None, now);
+            table.expire(now + DEADLINE);
+        }
+        assert_eq!(table.late.len(), MAX_LATE);
+        assert_eq!(table.fail_all(), []);
+        assert_eq!(table.late.len(), 0);
     }
 
     #[test]

@@ -4,6 +4,10 @@ use super::Response;
 use crate::ami::codec::{Decoder, Item};
 use crate::ami::event::Event;
 
+#[expect(
+    clippy::duplicate_mod,
+    reason = "two layers are tested on the same captures"
+)]
 #[path = "../../../tests/captures/chunks.rs"]
 mod chunks;
 

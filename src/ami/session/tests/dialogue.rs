@@ -2,6 +2,10 @@
 
 use super::*;
 
+#[expect(
+    clippy::duplicate_mod,
+    reason = "two layers are tested on the same captures"
+)]
 #[path = "../../../../tests/captures/chunks.rs"]
 mod chunks;
 

@@ -28,6 +28,7 @@ fn a_manager_without_md5_gets_the_secret_itself() {
         ["Response: Error", "Message: Must specify AuthType"],
         ["Response: Error", "Message: Permission denied"],
         ["Response: Success", "Message: no challenge in it"],
+        ["Response: Error", "Challenge: 13828689"],
     ] {
         let mut play = Play::connected();
         play.sends(BANNER.as_bytes());
@@ -233,6 +234,25 @@ fn what_asterisk_can_is_what_the_account_may_ask() {
 }
 
 #[test]
+fn what_another_asterisk_could_is_forgotten_with_its_link() {
+    let mut play = Play::up();
+    play.session.handle_disconnected("gone", true, play.now);
+    play.connect();
+    play.sends(BANNER.as_bytes());
+    play.answer("Challenge", &["Response: Success", "Challenge: 1"]);
+    play.answer("Login", &["Response: Success"]);
+    play.says(&FULLY_BOOTED);
+    for question in play.actions() {
+        play.says(&with_id(&["Response: Error"], &question.id));
+    }
+    let facts = Facts {
+        ami_version: "11.0.0".into(),
+        ..Facts::default()
+    };
+    assert_eq!(play.outputs().pop(), Some(Output::Up(facts)));
+}
+
+#[test]
 fn nothing_is_said_before_the_banner_and_nothing_asked_before_the_login() {
     let mut play = Play::begin();
     let refused = |play: &mut Play| {
@@ -314,5 +334,33 @@ impl Play {
         self.answer("Login", &["Response: Success"]);
         self.says(&FULLY_BOOTED);
         self.probe();
+    }
+}
+
+#[test]
+fn events_of_no_use_are_kept_away_where_the_account_may_ask_for_that() {
+    for (command, wanted) in [("Filter: x", ["Filter"].as_slice()), ("Ping: x", &[])] {
+        let mut play = Play::logged_in();
+        let filtered = Session::new(Instance::new(1, 1), "system,call", 7, play.now);
+        play.session = filtered.with_filter(&["Reload", "Hangup"]);
+        play.connect();
+        play.sends(BANNER.as_bytes());
+        play.answer("Challenge", &["Response: Success", "Challenge: 1"]);
+        play.answer("Login", &["Response: Success"]);
+        play.says(&FULLY_BOOTED);
+        let probe = play.actions();
+        play.says(&with_id(&["Response: Success"], &probe[0].id));
+        play.says(&with_id(&["Response: Success", command], &probe[1].id));
+        // Nobody waits for the answer.
+        assert!(play.session.is_up());
+        play.outputs.clear();
+        let asked = play.actions();
+        assert_eq!(names(&asked), wanted);
+        for filter in asked {
+            assert!(filter.has("Filter: ^Event: (Reload|Hangup)[[:space:]]"));
+            let no = ["Response: Error", "Message: Permission denied"];
+            play.says(&with_id(&no, &filter.id));
+        }
+        assert_eq!(play.told(), [""; 0]);
     }
 }

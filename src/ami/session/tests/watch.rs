@@ -176,3 +176,20 @@ fn events_are_told_in_the_order_they_came_in_one_segment() {
         .collect();
     assert_eq!(told, (0..100).map(|n| n.to_string()).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_link_that_tells_events_but_answers_nothing_is_given_up() {
+    let mut play = Play::up();
+    play.ask(1, &state_of("8003"));
+    for _ in 0..32 {
+        play.wait(seconds(1));
+        play.says(&["Event: FullyBooted"]);
+    }
+    assert!(play.session.is_up());
+    play.wait(seconds(1));
+    let told = play.told();
+    assert!(
+        told.contains(&"connection lost: it answers nothing".to_owned()),
+        "{told:?}"
+    );
+}
