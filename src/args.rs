@@ -65,14 +65,15 @@ Options:
   -h, --help          this text
   -V, --version       the version
 
-REST, JSON over HTTP on rest_server (127.0.0.1:5058):
-  curl -d '{\"operator\":\"8003\",\"phone\":\"0000\"}' localhost:5058              call
-  curl -d '{\"operator\":\"8003\",\"phone\":\"8002\",\"msg\":\"hi\"}' localhost:5058   message
-  curl -d '{\"exten\":\"8003\"}' localhost:5058                    extension's state
-  curl -d '{\"peer\":\"8003\"}' localhost:5058                     peer's state
-  curl -d '{\"chan\":\"PJSIP/8003-00000020\"}' localhost:5058      channel's state
+REST, JSON over HTTP on rest_server (127.0.0.1:5058); curl -d BODY localhost:5058
+  {\"operator\":\"8003\",\"phone\":\"0000\"}                call: 8003 rings, then 0000
+  {\"operator\":\"8003\",\"phone\":\"8002\",\"msg\":\"hi\"}   message from 8002 to 8003
+  {\"exten\":\"8003\"}                                  state of an extension
+  {\"peer\":\"8003\"}                                   state of a peer
+  {\"chan\":\"PJSIP/8003-00000020\"}                    state of a channel
 
-SIGTERM and SIGINT end it. Exit: 0 ended, 1 failed, 2 wrong arguments or configuration.
+SIGTERM and SIGINT end it.
+Exit: 0 ended, 1 failed, 2 wrong arguments or configuration.
 ";
 
 #[cfg(test)]
