@@ -65,7 +65,7 @@ Options:
   -h, --help          this text
   -V, --version       the version
 
-REST, JSON over HTTP on rest_server (127.0.0.1:5058); curl -d BODY localhost:5058
+REST on rest_server (127.0.0.1:5058): curl -d BODY localhost:5058, BODY being
   {\"operator\":\"8003\",\"phone\":\"0000\"}                call: 8003 rings, then 0000
   {\"operator\":\"8003\",\"phone\":\"8002\",\"msg\":\"hi\"}   message from 8002 to 8003
   {\"exten\":\"8003\"}                                  state of an extension
