@@ -285,7 +285,7 @@ impl Engine {
 
     /// The clock has moved.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.calls.retain(|_, call| call.forget_at > now);
+        self.forget_old_calls(now);
         self.channels.handle_timeout(now);
     }
 

@@ -17,9 +17,9 @@ pub struct Ask(pub u32);
 pub struct Instance(Box<str>);
 
 impl Instance {
-    /// Names a run by when it began (Unix seconds) and its process id.
-    pub fn new(started: u64, process: u32) -> Self {
-        Self(format!("salara-{started:x}-{process:x}").into())
+    /// Names a run by when it began (Unix seconds) and a number no other run has.
+    pub fn new(started: u64, random: u32) -> Self {
+        Self(format!("salara-{started:x}-{random:x}").into())
     }
 
     /// The ActionID of an ask. It is also the ChannelId of the call, when the ask is a call.

@@ -169,12 +169,25 @@ impl Engine {
         }
     }
 
+    /// Calls whose end was never told; those that never got a channel will get none.
+    pub(super) fn forget_old_calls(&mut self, now: Instant) {
+        let (instance, channels) = (&self.instance, &mut self.channels);
+        self.calls.retain(|ask, call| {
+            let is_awaited = call.forget_at > now;
+            if !is_awaited {
+                channels.failed(&instance.action_id(*ask));
+            }
+            is_awaited
+        });
+    }
+
     pub(super) fn call_failed(&mut self, ask: Ask, why: &str) {
+        let uniqueid: Box<str> = self.instance.action_id(ask).into();
+        // Also of a call that is forgotten: it may still be tracked.
+        self.channels.failed(&uniqueid);
         let Some(call) = self.calls.remove(&ask) else {
             return;
         };
-        let uniqueid: Box<str> = self.instance.action_id(ask).into();
-        self.channels.failed(&uniqueid);
         self.note(Decision::Failed {
             device: call.device,
             uniqueid,

@@ -181,13 +181,13 @@ fn killed_whatever_the_crm_does_it_loses_nothing_that_had_its_time() {
                 _ => Say::YES,
             }
         });
-        let within = Duration::from_millis(random.below(1500));
+        let within = Duration::from_millis(random.below(2000));
         let life = live(&mut scene, within, &mut random);
         let in_time = |(_, at): &&(usize, Instant)| *at + WRITTEN <= life.killed;
         let read = life.read.iter().rev().find(in_time);
         must.extend(life.told.start..read.map_or(life.told.start, |(read, _)| *read));
     }
-    assert!(must.len() > 20 * kills(), "no load: {}", must.len());
+    assert!(must.len() > 5 * kills(), "no load: {}", must.len());
     if !is_up {
         scene.crm.come_up();
     }

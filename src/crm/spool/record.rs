@@ -8,15 +8,16 @@
 //! found again by looking for them.
 //!
 //! ```text
-//! file    "salara-s" | version u32 | crc u32 of both | records
-//! record  marker FF 53 70 F5 | length u32 of payload | crc u32 of length and payload | payload
+//! file    "salara-s" | version u32 | checksum of both | records
+//! record  marker FF 53 70 F5 | length u32 of payload | checksum of both | payload
 //! payload 01 | index u32 | accepted u64 | length u32, webhook-id | length u32, call | body
 //!         02 | numbers u64 of posts that are done
 //! ```
 //!
-//! All integers are little-endian, whatever the machine is.
+//! A checksum is the first four bytes of a SHA-256. All integers are little-endian, whatever the
+//! machine is.
 
-use crc32fast::Hasher;
+use ring::digest::{Context, SHA256};
 
 /// The version this file is about.
 pub(super) const VERSION: u32 = 1;
@@ -69,12 +70,12 @@ pub(super) enum Header {
 
 pub(super) fn header() -> [u8; HEADER] {
     let mut header = [0; HEADER];
-    let crc = checksum(&[MAGIC, &VERSION.to_le_bytes()]);
+    let sum = checksum(&[MAGIC, &VERSION.to_le_bytes()]);
     let fields = MAGIC
         .iter()
         .copied()
         .chain(VERSION.to_le_bytes())
-        .chain(crc);
+        .chain(sum);
     for (byte, value) in header.iter_mut().zip(fields) {
         *byte = value;
     }
@@ -92,8 +93,8 @@ fn version(header: &[u8]) -> Option<u32> {
     let mut reader = Reader(header);
     let magic = reader.take(MAGIC.len())?;
     let version = reader.u32()?;
-    let crc = reader.take(4)?;
-    (magic == MAGIC && crc == checksum(&[magic, &version.to_le_bytes()])).then_some(version)
+    let sum = reader.take(4)?;
+    (magic == MAGIC && sum == checksum(&[magic, &version.to_le_bytes()])).then_some(version)
 }
 
 impl StoredPost<'_> {
@@ -182,10 +183,10 @@ fn parse(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
         return None;
     }
     let length = reader.u32()?;
-    let crc = reader.take(4)?;
+    let sum = reader.take(4)?;
     let size = usize::try_from(length).ok().filter(|n| *n <= MAX_PAYLOAD)?;
     let payload = reader.take(size)?;
-    if crc != checksum(&[&length.to_le_bytes(), payload]) {
+    if sum != checksum(&[&length.to_le_bytes(), payload]) {
         return None;
     }
     Some((read(payload).unwrap_or(Record::Other), PREFIX + size))
@@ -224,8 +225,8 @@ fn record(out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
     let length = u32::try_from(payload.len())
         .unwrap_or(u32::MAX)
         .to_le_bytes();
-    let crc = checksum(&[&length, payload]);
-    for (byte, value) in frame.iter_mut().zip(length.into_iter().chain(crc)) {
+    let sum = checksum(&[&length, payload]);
+    for (byte, value) in frame.iter_mut().zip(length.into_iter().chain(sum)) {
         *byte = value;
     }
 }
@@ -235,12 +236,19 @@ fn text(out: &mut Vec<u8>, text: &str) {
     out.extend(text.as_bytes());
 }
 
+/// The first bytes of a SHA-256: it is in the binary anyway, and a CRC's tables are not.
 fn checksum(parts: &[&[u8]]) -> [u8; 4] {
-    let mut hasher = Hasher::new();
+    let mut context = Context::new(&SHA256);
     for part in parts {
-        hasher.update(part);
+        context.update(part);
     }
-    hasher.finalize().to_le_bytes()
+    let digest = context.finish();
+    let mut start = [0; 4];
+    start
+        .iter_mut()
+        .zip(digest.as_ref())
+        .for_each(|(to, from)| *to = *from);
+    start
 }
 
 /// Takes bytes from the front.
@@ -332,13 +340,13 @@ mod tests {
             hex.concat(),
             concat!(
                 "73616c6172612d7301000000",
-                "a497d047",
+                "f56166db",
                 "ff5370f51a000000",
-                "287648f9",
+                "91286c54",
                 "01040302018877665544332211010000007702000000",
                 "63317b7d",
                 "ff5370f509000000",
-                "1e75ec92",
+                "84c0dc1d",
                 "02010000000d0c0b0a",
             )
         );

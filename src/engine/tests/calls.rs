@@ -232,6 +232,23 @@ fn a_call_whose_end_never_comes_is_forgotten() {
 }
 
 #[test]
+fn a_forgotten_call_without_a_channel_is_tracked_no_more() {
+    let tracked = "[event]\ntimeout_makecall=20\nwatch_makecall=1\n";
+    let (mut play, _, _) = calling(tracked);
+    assert!(!play.engine.channels.is_empty());
+    play.engine
+        .handle_timeout(play.now + Duration::from_secs(20 + 60));
+    assert!(play.engine.channels.is_empty());
+    // A link that was lost: how the call ends is told by Asterisk only.
+    let (mut play, _, _) = calling(tracked);
+    play.down();
+    assert!(!play.engine.channels.is_empty());
+    play.up(PJSIP);
+    play.happens(ended(ID, false, 3));
+    assert!(play.engine.channels.is_empty());
+}
+
+#[test]
 fn of_too_many_calls_the_oldest_is_forgotten() {
     let mut play = Play::on(PJSIP, "");
     let mut calls = Vec::new();
