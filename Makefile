@@ -3,12 +3,15 @@
 #   make demo   build, start a real Asterisk with phones and a CRM, and show salara at work
 #   make test   all tests, on real Asterisks 22 (PJSIP) and 16 (chan_sip)
 #
-# Nothing is installed into the system but a C linker where there is none (make prerequisites);
+# Into the system goes only what is missing of a C linker and, for the tests, curl and python3;
 # Asterisk is unpacked below target/.
 
 CARGO ?= cargo
 export CLIPPY_CONF_DIR = $(CURDIR)/tests/lint
 RELEASE = target/release/salara
+
+# $(call install,PACKAGES): by root, or by who may become it.
+install = $$([ "$$(id -u)" = 0 ] || echo sudo) sh -c "apt-get update -q && apt-get install -qy $(1)"
 
 .PHONY: all demo test check format lint docs size bench prerequisites clean
 
@@ -22,7 +25,7 @@ demo: prerequisites
 	$(CARGO) build --release --locked --bin salara --example demo
 	@$(CARGO) run --release --quiet --locked --example demo
 
-test: prerequisites
+test: prerequisites test-tools
 	$(CARGO) test --locked
 
 # What must hold for every commit.
@@ -46,13 +49,18 @@ bench: release
 	$(CARGO) run --release --quiet --manifest-path tests/bench/Cargo.toml \
 		--target-dir target/bench
 
+# The README's examples are run as they stand: they use these.
+.PHONY: test-tools
+test-tools:
+	@for tool in curl python3; do \
+		command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	[ -z "$$missing" ] || { echo "the tests want:$$missing: installing"; $(call install,$$missing); }
+
 # rustc links with a C compiler and TLS brings some C along; both are one package on Debian.
 prerequisites:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is wanted: install Rust first" >&2; exit 1; }
 	@command -v cc >/dev/null || { \
-		echo "a C compiler is wanted: installing gcc"; \
-		if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy gcc libc6-dev; \
-		else sudo apt-get update -q && sudo apt-get install -qy gcc libc6-dev; fi; }
+		echo "a C compiler is wanted: installing gcc"; $(call install,gcc libc6-dev); }
 
 clean:
 	$(CARGO) clean

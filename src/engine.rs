@@ -241,10 +241,8 @@ impl Engine {
                 peer,
                 dialects,
             } => {
-                let Some((dialect, others)) = dialects.split_first() else {
-                    return;
-                };
-                match dialect.read(&response) {
+                let (dialect, others) = dialects.split_at(dialects.len().min(1));
+                match dialect.first().and_then(|dialect| dialect.read(&response)) {
                     Some(status) => self.reply(conn, Reply::state(0, status)),
                     None => self.ask_peer(conn, peer, others),
                 }

@@ -24,7 +24,8 @@ mod response;
 pub use error::RequestError;
 pub use head::Bearer;
 pub use limits::{
-    IDLE_TIME, LINGER_BYTES, LINGER_TIME, MAX_BODY, MAX_HEAD, MAX_HEADERS, REQUEST_TIME, WRITE_TIME,
+    ANSWER_TIME, IDLE_TIME, LINGER_BYTES, LINGER_TIME, MAX_BODY, MAX_HEAD, MAX_HEADERS,
+    REQUEST_TIME, WRITE_TIME,
 };
 pub use response::Response;
 
@@ -90,7 +91,11 @@ enum State {
     /// The body is arriving.
     Body { until: Instant, head: Box<Head> },
     /// The request was handed out.
-    Busy { open: Persistence, head_only: bool },
+    Busy {
+        until: Instant,
+        open: Persistence,
+        head_only: bool,
+    },
     /// The last reply is being written.
     Flushing { left: usize },
     /// The last reply is written and the client may be reading it.
@@ -164,6 +169,9 @@ impl Connection {
             {
                 self.refuse(&RequestError::Slow, now);
             }
+            State::Busy { until, .. } if until <= now => {
+                self.refuse(&RequestError::Unanswered, now);
+            }
             State::Lingering { until, .. } if until <= now => self.close(),
             State::Idle { .. }
             | State::Head { .. }
@@ -181,8 +189,9 @@ impl Connection {
             State::Idle { until, .. }
             | State::Head { until, .. }
             | State::Body { until, .. }
+            | State::Busy { until, .. }
             | State::Lingering { until, .. } => Some(until),
-            State::Busy { .. } | State::Flushing { .. } | State::Closed => None,
+            State::Flushing { .. } | State::Closed => None,
         };
         state_until.into_iter().chain(self.write_until).min()
     }
@@ -200,7 +209,10 @@ impl Connection {
     /// Answers the request handed out. It does nothing when the connection is already over: a
     /// reply may cross the client's leaving.
     pub fn reply(&mut self, response: &Response, now: Instant) {
-        let State::Busy { open, head_only } = self.state else {
+        let State::Busy {
+            open, head_only, ..
+        } = self.state
+        else {
             return;
         };
         self.ready = None;
@@ -317,7 +329,7 @@ impl Connection {
         match self.state {
             State::Idle { .. } => self.begin_head(now),
             State::Head { .. } => self.read_head(now),
-            State::Body { .. } => self.read_body(),
+            State::Body { .. } => self.read_body(now),
             State::Busy { .. }
             | State::Flushing { .. }
             | State::Lingering { .. }
@@ -366,7 +378,7 @@ impl Connection {
         Ok(Step::Wait)
     }
 
-    fn read_body(&mut self) -> Result<Step, RequestError> {
+    fn read_body(&mut self, now: Instant) -> Result<Step, RequestError> {
         let State::Body { head, .. } = &mut self.state else {
             return Ok(Step::Wait);
         };
@@ -385,7 +397,12 @@ impl Connection {
             body,
             authorization: head.authorization.take(),
         });
-        self.state = State::Busy { open, head_only };
+        let until = after(now, ANSWER_TIME);
+        self.state = State::Busy {
+            until,
+            open,
+            head_only,
+        };
         if self.input.is_empty() {
             self.input = Vec::new();
         }

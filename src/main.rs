@@ -7,7 +7,7 @@ use std::collections::hash_map::RandomState;
 use std::env;
 use std::fs;
 use std::hash::BuildHasher;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::time::SystemTime;
@@ -121,22 +121,25 @@ fn run(file: &Path) -> ExitCode {
 
 /// The original wrote a file with its built-in values when there was none, and started.
 fn make_if_missing(file: &Path) -> Result<(), String> {
-    let made = fs::File::create_new(file).and_then(|mut made| made.write_all(SHIPPED.as_bytes()));
+    // `load` says it better when the file is there but closed to us.
+    if file.exists() {
+        return Ok(());
+    }
+    // A file that is only half written would be taken for the administrator's.
+    let mut unfinished = file.as_os_str().to_owned();
+    unfinished.push(".new");
+    let made = fs::write(&unfinished, SHIPPED).and_then(|()| fs::rename(&unfinished, file));
     match made {
         Ok(()) => {
-            complain(&format!(
-                "{}: not there, so a new one was written",
-                file.display()
-            ));
+            let file = file.display();
+            complain(&format!("{file}: not there, so a new one was written"));
             Ok(())
         }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        // `load` says it better when the file is there but closed to us.
-        Err(_) if file.exists() => Ok(()),
-        Err(error) => Err(format!(
-            "{}: not there, and cannot be written: {error}",
-            file.display()
-        )),
+        Err(error) => {
+            drop(fs::remove_file(&unfinished));
+            let file = file.display();
+            Err(format!("{file}: not there, and cannot be written: {error}"))
+        }
     }
 }
 

@@ -4,8 +4,8 @@
 //! what any message means.
 //!
 //! The surprising fact: order is everything here. After each thing fed to a machine all outputs are
-//! drained before the next is fed, so no machine is ever entered twice; and connections are closed
-//! at one place, at the end of a turn, when no event of the batch can mean them any more.
+//! drained before the next is fed, so no machine is ever entered twice. And an event may be about a
+//! connection that an earlier one of its batch has ended: a token names a generation too.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
 use mio::{Events, Poll, Token, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::access::Access;
@@ -44,6 +44,8 @@ const SIGNALS: Token = Token(3);
 
 /// Bytes read from Asterisk in one turn, so that a flood of events leaves time for clients.
 const AMI_READS: usize = 64 * 1024;
+/// How long the end waits for replies that are owed.
+const STOP: Duration = Duration::from_secs(2);
 /// One buffer serves all reads: a machine copies what it keeps.
 const BUFFER: usize = 16 * 1024;
 /// Events taken from the kernel at a time.
@@ -102,7 +104,9 @@ struct Reactor {
     attempt: Option<Attempt>,
     /// Refused clients, counted between two lines of the log.
     refusals: Refusals,
-    stopping: bool,
+    /// When the end does not wait any longer for replies that are owed.
+    stop_at: Option<Instant>,
+    stop_asked: bool,
 }
 
 /// What a connect is for.
@@ -123,7 +127,7 @@ impl Reactor {
         let system = |what| move |error| RunError::System(what, error);
         let poll = Poll::new().map_err(system("poll"))?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(system("waker"))?);
-        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(system("signals"))?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(system("signals"))?;
         let registry = poll.registry();
         registry
             .register(&mut signals, SIGNALS, mio::Interest::READABLE)
@@ -159,7 +163,8 @@ impl Reactor {
             rest,
             attempt: None,
             refusals: Refusals::default(),
-            stopping: false,
+            stop_at: None,
+            stop_asked: false,
         })
     }
 
@@ -167,7 +172,7 @@ impl Reactor {
         let mut events = Events::with_capacity(EVENTS);
         let mut buffer = vec![0; BUFFER];
         let mut timeout = Some(Duration::ZERO);
-        while !self.stopping {
+        while !self.has_stopped() {
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -200,7 +205,7 @@ impl Reactor {
             SIGNALS => {
                 for signal in self.signals.pending() {
                     info!(target: "salara", "signal {signal}: stopping");
-                    self.stopping = true;
+                    self.stop_asked = true;
                 }
             }
             token => {
@@ -211,7 +216,18 @@ impl Reactor {
         }
     }
 
+    /// The end comes when no client is owed a reply, or has been for too long.
+    fn has_stopped(&self) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "only on the way out")]
+        let late = || self.stop_at.is_some_and(|at| at <= Instant::now());
+        self.stop_at.is_some() && (self.rest.is_empty() || late())
+    }
+
     fn turn(&mut self, buffer: &mut [u8], now: Instant) {
+        if self.stop_asked && self.stop_at.is_none() {
+            self.stop_at = Some(now + STOP);
+            self.rest.close_soon();
+        }
         self.session.handle_timeout(now);
         self.engine.handle_timeout(now);
         self.rest.handle_timeout(now);
@@ -235,6 +251,7 @@ impl Reactor {
             self.engine.poll_timeout(),
             self.rest.poll_timeout(),
             self.posts.poll_timeout(),
+            self.stop_at,
         ]
         .into_iter()
         .flatten()
@@ -470,7 +487,7 @@ fn log_decision(decision: &engine::Decision) {
 fn log_note(note: &Note) {
     match note {
         Note::Connected(_) => info!(target: "ami", "{note}"),
-        Note::Unreachable(_) | Note::Lost(_) | Note::PassedOver(_) => {
+        Note::Unreachable(_) | Note::Lost(_) | Note::PassedOver(_) | Note::InClear => {
             warn!(target: "ami", "{note}");
         }
         Note::Rejected { .. } => error!(target: "ami", "{note}"),

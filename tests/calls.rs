@@ -386,7 +386,14 @@ fn asterisk_may_go_and_come_back(mut asterisk: Asterisk) {
         assert_eq!(down.header("Salara-Error"), "Asterisk is not reachable");
         asterisk.start_again();
         let booted = Instant::now();
-        salara.wait_log_after(seen, "connected to Asterisk");
+        let (_, line) = salara.wait_log_after(seen, "connected to Asterisk");
+        // What there is to ask about peers is known only when the modules are loaded.
+        let stack = if asterisk.tech() == "SIP" {
+            ", chan_sip"
+        } else {
+            ", PJSIP"
+        };
+        assert!(line.ends_with(stack), "{line}");
         assert!(
             booted.elapsed() < Duration::from_secs(2),
             "{:?}",

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use support::asterisk::{self, Asterisk, Version};
 use support::daemon::{Salara, run, scratch_dir};
+use support::events_ami::EventsAmi;
 use support::rest::{self, Client};
 
 /// Nobody listens on port 1.
@@ -393,5 +394,41 @@ fn nothing_secret_is_logged_however_much_is_logged() {
     assert!(
         !log.contains("correct-horse-x") && !log.contains(&asterisk.secret("salara")),
         "{log}"
+    );
+}
+
+#[test]
+fn a_reply_that_is_owed_is_sent_before_the_end() {
+    // This Asterisk takes half a second over a channel.
+    let asterisk = EventsAmi::start();
+    let mut salara = Salara::start(&format!(
+        "[event]\nverbose=2\n[url]\nrest_server=127.0.0.1:0\n[ami]\nport={}\nsecret=x\n",
+        asterisk.port()
+    ));
+    salara.wait_connected();
+    let mut idle = Client::connect(salara.addr());
+    assert_eq!(idle.post(r#"{"exten":"8003"}"#).status, 200);
+    let mut owed = Client::connect(salara.addr());
+    let question = r#"{"chan":"late"}"#;
+    let length = question.len();
+    owed.send(format!("POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{question}").as_bytes());
+    salara.wait_log("> Status ");
+    assert_eq!(salara.stop().code(), Some(0));
+    assert_eq!(idle.rest(), b"");
+    let reply = owed.reply();
+    assert_eq!(reply.body, r#"{"result":-1,"text":"Channel not present"}"#);
+    assert_eq!(reply.header("Connection"), "close");
+}
+
+#[test]
+fn a_name_that_asterisk_could_not_hold_is_not_taken() {
+    let long = "c".repeat(90);
+    let salara = Salara::start(&format!("{NO_ASTERISK}[general]\ndefault_context={long}\n"));
+    salara.wait_log("at most 79 fit; \"alnik\" is kept");
+    assert_eq!(
+        salara
+            .post(r#"{"operator":"1","phone":"2","context":"ok"}"#)
+            .status,
+        503
     );
 }

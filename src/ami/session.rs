@@ -35,6 +35,8 @@ const LOGIN: Duration = Duration::from_secs(10);
 /// How long after a login `FullyBooted` is waited for. It never comes to an account that may not
 /// read `system`, and then the link is taken as it is.
 const BOOT: Duration = Duration::from_secs(5);
+/// The same for an account that was told of it before: a small box takes its time.
+const KNOWN_BOOT: Duration = Duration::from_secs(120);
 /// An idle link is asked for a sign of life.
 const IDLE: Duration = Duration::from_secs(30);
 /// And given up when none comes.
@@ -128,6 +130,10 @@ pub struct Session {
     outputs: VecDeque<Output>,
     backoff: Backoff,
     facts: Facts,
+    /// It has been said that the secret travels in clear.
+    sends_clear: bool,
+    /// This account is told when Asterisk has booted.
+    tells_boot: bool,
     /// Since when a question is unanswered, and every later one.
     deaf_since: Option<Instant>,
     /// The reason last given for not being connected.
@@ -136,9 +142,9 @@ pub struct Session {
 }
 
 /// ```text
-/// Waiting ──► Connecting ──► Greeting ──► LoggingIn ──► Booting ──► Up
-///    ▲             │             │            │            │        │
-///    └─────────────┴─────────────┴────────────┴────────────┴────────┘  with a back-off
+/// Waiting ──► Connecting ──► Greeting ──► LoggingIn ──► Booting ──► Probing ──► Up
+///    ▲             │             │            │            │           │        │
+///    └─────────────┴─────────────┴────────────┴────────────┴───────────┴────────┘  with a back-off
 /// ```
 #[derive(Debug)]
 enum State {
@@ -156,11 +162,12 @@ enum State {
         give_up_at: Instant,
         credentials: Credentials,
     },
+    /// Logged in, and Asterisk may still be loading its modules.
     Booting {
-        up_at: Instant,
-        booted: bool,
-        probed: bool,
+        until: Instant,
     },
+    /// They are loaded, and asked for.
+    Probing,
     Up {
         watch: Watch,
     },
@@ -187,6 +194,8 @@ impl Session {
             outputs: VecDeque::new(),
             backoff: Backoff::new(seed),
             facts: Facts::default(),
+            sends_clear: false,
+            tells_boot: false,
             deaf_since: None,
             said: None,
             serial: 0,
@@ -255,7 +264,7 @@ impl Session {
                     self.ping_now(now);
                 }
                 Asked::Version | Asked::Filter => {}
-                Asked::Commands => self.probed(now),
+                Asked::Commands => self.probed(None, now),
                 // Their state's own deadline speaks for them.
                 Asked::Challenge | Asked::Login | Asked::Ping => {}
             }
@@ -279,11 +288,7 @@ impl Session {
             State::LoggingIn { give_up_at, .. } if give_up_at <= now => {
                 self.hang_up("no answer to the login within 10 s", now);
             }
-            State::Booting {
-                up_at,
-                probed: true,
-                ..
-            } if up_at <= now => self.come_up(now),
+            State::Booting { until } if until <= now => self.probe(now),
             State::Up {
                 watch: Watch::Quiet { ping_at },
             } if ping_at <= now => self.ping_now(now),
@@ -297,6 +302,7 @@ impl Session {
             | State::Greeting { .. }
             | State::LoggingIn { .. }
             | State::Booting { .. }
+            | State::Probing
             | State::Up { .. } => {}
         }
     }
@@ -308,13 +314,9 @@ impl Session {
             State::Connecting { give_up_at }
             | State::Greeting { give_up_at, .. }
             | State::LoggingIn { give_up_at, .. } => Some(give_up_at),
-            State::Booting {
-                up_at,
-                probed: true,
-                ..
-            } => Some(up_at),
-            // The probe's own deadline comes first.
-            State::Booting { probed: false, .. } => None,
+            State::Booting { until } => Some(until),
+            // The question's own deadline is in the table.
+            State::Probing => None,
             State::Up {
                 watch: Watch::Quiet { ping_at },
             } => Some(ping_at),
@@ -414,6 +416,10 @@ impl Session {
                     _ => Proof::Plain(secret.into()),
                 };
                 let user = credentials.user.clone();
+                if matches!(proof, Proof::Plain(_)) && !self.sends_clear {
+                    self.sends_clear = true;
+                    self.note(Note::InClear);
+                }
                 let login = Action::Login {
                     user,
                     proof,
@@ -422,13 +428,11 @@ impl Session {
                 self.send_own(Asked::Login, &login, now);
             }
             Asked::Login if response.success => {
+                let patience = if self.tells_boot { KNOWN_BOOT } else { BOOT };
                 self.state = State::Booting {
-                    up_at: now + BOOT,
-                    booted: false,
-                    probed: false,
+                    until: now + patience,
                 };
                 self.send_own(Asked::Version, &Action::CoreSettings, now);
-                self.send_own(Asked::Commands, &Action::ListCommands, now);
             }
             // The account is good, and an older link of it not yet dead (`allowmultiplelogin=no`).
             Asked::Login if head.is("Message", "Login Already In Use") => {
@@ -440,37 +444,45 @@ impl Session {
                     .get("AsteriskVersion")
                     .map(|version| String::from_utf8_lossy(version).into());
             }
-            Asked::Commands => {
-                self.facts.chan_sip = head.get("SIPpeerstatus").is_some();
-                self.facts.pjsip = head.get("PJSIPShowEndpoint").is_some();
-                if !self.filter.is_empty() && head.get("Filter").is_some() {
-                    let filter = Action::Filter {
-                        pattern: self.filter.clone(),
-                    };
-                    self.send_own(Asked::Filter, &filter, now);
-                }
-                self.probed(now);
-            }
+            Asked::Commands => self.probed(Some(head), now),
             Asked::Ping | Asked::Filter => {}
             Asked::Engine(ask) => self.outputs.push_back(Output::Done(ask, Ok(response))),
         }
     }
 
+    /// Asterisk's modules are loaded. It may say so late: then what was found out before is stale.
     fn booted(&mut self, now: Instant) {
-        if let State::Booting { booted, probed, .. } = &mut self.state {
-            *booted = true;
-            if *probed {
-                self.come_up(now);
+        self.tells_boot = true;
+        match self.state {
+            State::Booting { .. } => self.probe(now),
+            State::Probing | State::Up { .. } => {
+                self.send_own(Asked::Commands, &Action::ListCommands, now);
             }
+            State::Waiting { .. }
+            | State::Connecting { .. }
+            | State::Greeting { .. }
+            | State::LoggingIn { .. } => {}
         }
     }
 
-    fn probed(&mut self, now: Instant) {
-        if let State::Booting { booted, probed, .. } = &mut self.state {
-            *probed = true;
-            if *booted {
-                self.come_up(now);
+    fn probe(&mut self, now: Instant) {
+        self.state = State::Probing;
+        self.send_own(Asked::Commands, &Action::ListCommands, now);
+    }
+
+    /// What there is to ask is known, or will not be told.
+    fn probed(&mut self, commands: Option<Message<'_>>, now: Instant) {
+        let before = self.facts.clone();
+        if let Some(commands) = commands {
+            self.facts.chan_sip = commands.get("SIPpeerstatus").is_some();
+            self.facts.pjsip = commands.get("PJSIPShowEndpoint").is_some();
+            if !self.filter.is_empty() && commands.get("Filter").is_some() && !self.is_up() {
+                let pattern = self.filter.clone();
+                self.send_own(Asked::Filter, &Action::Filter { pattern }, now);
             }
+        }
+        if !self.is_up() || self.facts != before {
+            self.come_up(now);
         }
     }
 

@@ -109,12 +109,14 @@ pub(super) fn number(slot: &mut Box<str>, found: &str) -> Told {
         .map_err(|bad| Remark::warning(format!("{} {bad}", quote(found))))
 }
 
-/// A legacy text that names something in the dialplan.
+/// A legacy text that names something in the dialplan. One that Asterisk could not hold is of no
+/// use to any request.
 pub(super) fn name(slot: &mut Box<str>, found: &str) -> Told {
-    text(slot, found)?;
-    Name::new(found)
-        .map(drop)
-        .map_err(|bad| Remark::warning(format!("{} {bad}", quote(found))))
+    if let Err(bad) = Name::new(found) {
+        let (found, kept) = (quote(found), quote(slot));
+        return Err(Remark::warning(format!("{found} {bad}; {kept} is kept")));
+    }
+    text(slot, found)
 }
 
 /// A legacy text.

@@ -15,6 +15,7 @@ use crate::ami::Message;
 use crate::ami::action::{Action, Originate};
 use crate::ami::event::OriginateResponse;
 use crate::ami::instance::Ask;
+use crate::api::Reply;
 use crate::config::Tech;
 use crate::value::{Body, Name, Number, Sender};
 
@@ -49,7 +50,7 @@ impl Engine {
             None => format!("{}/{}", self.tech(), operator.as_str()).into(),
         };
         let Ok(context) = Name::new(&self.config.general.default_context) else {
-            return;
+            return self.reply(conn, Reply::error(503, "default_context is of no use"));
         };
         let ask = self.new_ask();
         let uniqueid: Box<str> = self.instance.action_id(ask).into();
@@ -182,12 +183,11 @@ impl Engine {
     }
 
     pub(super) fn call_failed(&mut self, ask: Ask, why: &str) {
-        let uniqueid: Box<str> = self.instance.action_id(ask).into();
-        // Also of a call that is forgotten: it may still be tracked.
-        self.channels.failed(&uniqueid);
         let Some(call) = self.calls.remove(&ask) else {
             return;
         };
+        let uniqueid: Box<str> = self.instance.action_id(ask).into();
+        self.channels.failed(&uniqueid);
         self.note(Decision::Failed {
             device: call.device,
             uniqueid,

@@ -37,6 +37,8 @@ pub enum RequestError {
     Slow,
     /// Its sender stopped in the middle.
     Incomplete,
+    /// Nobody answered it.
+    Unanswered,
 }
 
 impl RequestError {
@@ -44,6 +46,7 @@ impl RequestError {
     pub fn status(&self) -> u16 {
         match self {
             Self::Slow => 408,
+            Self::Unanswered => 503,
             Self::BodyTooLong => 413,
             Self::HeadTooLong | Self::TooManyHeaders => 431,
             Self::Tls
@@ -100,6 +103,7 @@ impl fmt::Display for RequestError {
             Self::BodyTooLong => write!(f, "the body is longer than {MAX_BODY} bytes"),
             Self::Slow => write!(f, "the request did not arrive in time"),
             Self::Incomplete => write!(f, "the request ends in the middle"),
+            Self::Unanswered => write!(f, "the request was not answered in time"),
         }
     }
 }

@@ -26,6 +26,10 @@ pub(super) const MAX_TRAILERS: usize = 1024;
 /// A request is one segment on a local network; over a bad line it is still done in this.
 pub const REQUEST_TIME: Duration = Duration::from_secs(5);
 
+/// How long a request may go unanswered. Whoever answers has deadlines of its own; this one makes
+/// sure that a reply that got lost costs no place in the table.
+pub const ANSWER_TIME: Duration = Duration::from_secs(15);
+
 /// How long a connection may stay open for the next request: a poll every ten seconds keeps it.
 pub const IDLE_TIME: Duration = Duration::from_secs(15);
 

@@ -97,6 +97,10 @@ impl Posts {
         self.hand_out(now);
         if let Some(shelf) = &mut self.shelf {
             shelf.store(&mut self.backlog, now);
+            // What went to disk behind others may have room in memory by now, and no event or
+            // deadline would bring another turn for it.
+            shelf.refill(&mut self.backlog, now);
+            self.hand_out(now);
         }
         self.tell();
     }

@@ -24,8 +24,10 @@ use crate::http::{Connection, HttpRequest, Options, Response};
 const ACCEPTS: usize = 64;
 /// Bytes read from one client in one turn.
 const READS: usize = 8 * 1024;
-/// When the process has no more file descriptors, accepting rests for so long.
+/// When there are no more files and nobody to take one from, accepting rests for so long.
 const NO_FILES: Duration = Duration::from_secs(1);
+/// And the log says so no more often than this.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// The listener and its clients.
 #[derive(Debug)]
@@ -36,6 +38,9 @@ pub(super) struct Rest {
     /// Accepting may find something.
     acceptable: bool,
     rest_until: Option<Instant>,
+    /// When the log may say again that there are too many files.
+    quiet_until: Option<Instant>,
+    is_closed: bool,
     /// No client's deadline is earlier. Kept instead of asked for, because there may be hundreds.
     due: Option<Instant>,
     /// Clients with something to read, or with a reply to write.
@@ -75,6 +80,8 @@ impl Rest {
             clients: Slots::new(),
             acceptable: false,
             rest_until: None,
+            quiet_until: None,
+            is_closed: false,
             due: None,
             busy: VecDeque::new(),
             fresh: VecDeque::new(),
@@ -85,9 +92,26 @@ impl Rest {
         self.listener.local_addr()
     }
 
+    /// Lets nobody in any more, and everybody go who is owed nothing.
+    pub(super) fn close_soon(&mut self) {
+        self.is_closed = true;
+        let all: Vec<ConnId> = self.clients.iter().map(|(id, _)| id).collect();
+        for id in all {
+            if let Some(client) = self.clients.get_mut(id) {
+                client.connection.close_soon();
+                queue(&mut self.busy, id, client);
+            }
+        }
+    }
+
+    /// Whether nobody is here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.clients.iter().next().is_none()
+    }
+
     /// Takes note that someone wants to connect.
     pub(super) fn ready_to_accept(&mut self) {
-        self.acceptable = true;
+        self.acceptable = !self.is_closed;
     }
 
     /// Takes note of a client's readiness. The client may be gone by now.
@@ -123,9 +147,15 @@ impl Rest {
                         error.kind(),
                         ErrorKind::ConnectionAborted | ErrorKind::Interrupted
                     ) => {}
+                // No file to be had: an idle client's is given to the one who waits.
                 Err(error) => {
-                    warn!(target: "rest", "accept: {error}; accepting rests for a second");
-                    self.rest_until = Some(now + NO_FILES);
+                    if self.quiet_until.is_none_or(|until| until <= now) {
+                        warn!(target: "rest", "accept: {error}; idle clients make room");
+                        self.quiet_until = Some(now + QUIET);
+                    }
+                    if !self.make_room() {
+                        self.rest_until = Some(now + NO_FILES);
+                    }
                 }
             }
         }
@@ -154,15 +184,15 @@ impl Rest {
         }
     }
 
-    fn make_room(&mut self) {
+    /// Lets go of the client nearest to its deadline that is owed nothing, if there is one.
+    fn make_room(&mut self) -> bool {
         let idle = self
             .clients
             .iter()
             .filter(|(_, client)| client.connection.is_idle());
         let nearest = idle.min_by_key(|(_, client)| client.connection.poll_timeout());
-        if let Some((id, _)) = nearest {
-            self.clients.remove(id);
-        }
+        let id = nearest.map(|(id, _)| id);
+        id.and_then(|id| self.clients.remove(id)).is_some()
     }
 
     /// Reads from those who have sent something, each its share.

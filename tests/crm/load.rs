@@ -14,7 +14,7 @@ const MAX_RSS_KIB: u64 = 10 * 1024;
 
 #[test]
 fn many_calls_at_once_are_told_in_order() {
-    let calls = match std::env::var("SALARA_LONG_TESTS") {
+    let calls = match std::env::var("SALARA_LONG") {
         Ok(_) => 1_000,
         Err(_) => 300,
     };

@@ -1,9 +1,11 @@
 //! What a receiver checks: the signature, its time, and the id.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::time::SystemTime;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -110,10 +112,22 @@ fn the_readmes_receiver_takes_what_is_signed_and_nothing_else() {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn();
-    let Ok(mut child) = started else {
-        return println!("no python3 on this machine");
+    let mut child = match started {
+        Ok(child) => child,
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "python3: {error}");
+            // Not println: the harness would hide it, for the test passes.
+            let line = format!("LEFT OUT: the README's receiver: python3: {error}\n");
+            return drop(std::io::stderr().write_all(line.as_bytes()));
+        }
     };
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (say, told) = mpsc::channel();
+    thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            drop(say.send(line));
+        }
+    });
     let _receiver = Receiver(child);
     let (_, secret) = readme.split_once("\nsigning_secret=").unwrap();
     let secret = secret.lines().next().unwrap();
@@ -123,7 +137,9 @@ fn the_readmes_receiver_takes_what_is_signed_and_nothing_else() {
         |_, _| None,
     );
     office.tell(2, 0..2);
-    let told: Vec<String> = lines.map_while(Result::ok).take(4).collect();
+    let told: Vec<String> = (0..4)
+        .map(|_| told.recv_timeout(Duration::from_secs(20)).unwrap())
+        .collect();
     let all = told
         .iter()
         .all(|line| line.contains(r#""event":"Newexten""#));

@@ -62,8 +62,8 @@ fn live(scene: &mut Scene, within: Duration, random: &mut Random) -> Life {
         thread::sleep(within);
         let killed = Instant::now();
         assert!(
-            Command::new("kill")
-                .args(["-9", &pid])
+            Command::new("sh")
+                .args(["-c", &format!("kill -9 {pid}")])
                 .status()
                 .unwrap()
                 .success()

@@ -177,8 +177,9 @@ impl Salara {
     pub fn stop(&mut self) -> ExitStatus {
         let pid = self.pid().to_string();
         assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
+            // The shell's own: a small Debian has no program of that name.
+            Command::new("sh")
+                .args(["-c", &format!("kill -TERM {pid}")])
                 .status()
                 .unwrap()
                 .success()

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// An AMI server that runs until it is dropped.
 #[derive(Debug)]
@@ -120,6 +121,11 @@ fn answer(action: &[(String, String)]) -> String {
              EventList: Complete\r\nListItems: 0\r\n\r\n"
         ),
         "ExtensionState" => format!("{yes}Hint: SIP/8003\r\nStatus: 0\r\nStatusText: Idle\r\n\r\n"),
+        "Status" => {
+            // Slow enough for a test to do something before it is answered.
+            thread::sleep(Duration::from_millis(500));
+            format!("Response: Error\r\nActionID: {id}\r\nMessage: No such channel\r\n\r\n")
+        }
         _ => format!("{yes}\r\n"),
     }
 }

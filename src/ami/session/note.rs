@@ -21,6 +21,8 @@ pub enum Note {
         /// When it will be tried again.
         retry_in: Duration,
     },
+    /// The secret went out as it is. Said once.
+    InClear,
     /// The link is up.
     Connected(Facts),
     /// The link was up and is gone, and why.
@@ -56,6 +58,10 @@ impl std::fmt::Display for Note {
                     (false, false) => write!(f, ", peers cannot be asked for: no write=system?"),
                 }
             }
+            Self::InClear => write!(
+                f,
+                "the secret travels in clear: whoever answers refused the MD5 challenge"
+            ),
             Self::Lost(why) => write!(f, "connection lost: {why}"),
             Self::PassedOver(what) => f.write_str(what),
         }

@@ -17,6 +17,8 @@ use super::Response;
 
 /// An answer later than this is none. Asterisk answers within milliseconds.
 const DEADLINE: Duration = Duration::from_secs(3);
+/// While it logs someone in or has just loaded its modules, it may take this long.
+const STARTING: Duration = Duration::from_secs(10);
 /// A queue of questions this long means that Asterisk no longer answers.
 const MAX_PENDING: usize = 256;
 /// Overdue answers beyond this are no longer awaited. So many actions are not written to a peer that
@@ -37,9 +39,19 @@ pub(super) enum Asked {
     Engine(Ask),
 }
 
+impl Asked {
+    /// How long its answer is waited for.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Challenge | Self::Login | Self::Commands => STARTING,
+            Self::Version | Self::Filter | Self::Ping | Self::Engine(_) => DEADLINE,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// In the order they were sent, which is the order of their deadlines.
+    /// In the order they were sent.
     rows: VecDeque<Row>,
     /// What is overdue, and whose answers may still come.
     late: VecDeque<Asked>,
@@ -75,7 +87,7 @@ impl Pending {
         list_end: Option<&'static str>,
         now: Instant,
     ) {
-        let deadline = now + DEADLINE;
+        let deadline = now + asked.patience();
         self.rows.push_back(Row {
             id,
             asked,
@@ -90,13 +102,15 @@ impl Pending {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.rows.front().map(|row| row.deadline)
+        self.rows.iter().map(|row| row.deadline).min()
     }
 
     /// Takes out what is overdue.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<(String, Asked)> {
         let mut overdue = Vec::new();
-        while let Some(row) = self.rows.pop_front_if(|row| row.deadline <= now) {
+        while let Some(at) = self.rows.iter().position(|row| row.deadline <= now)
+            && let Some(row) = self.rows.remove(at)
+        {
             if row.partial.is_none() {
                 if self.late.len() >= MAX_LATE {
                     self.late.pop_front();

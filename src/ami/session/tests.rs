@@ -41,6 +41,14 @@ struct Play {
     outputs: VecDeque<Output>,
 }
 
+const VERSION: [&str; 2] = ["Response: Success", "AsteriskVersion: 22.10.1"];
+
+const COMMANDS: [&str; 3] = [
+    "Response: Success",
+    "SIPpeerstatus: x",
+    "PJSIPShowEndpoint: x",
+];
+
 impl Play {
     /// Nobody has connected yet.
     fn begin() -> Self {
@@ -88,17 +96,12 @@ impl Play {
     }
 
     /// Answers both questions of the probe as an Asterisk with chan_sip and PJSIP.
+    #[track_caller]
     fn probe(&mut self) {
         let probe = self.actions();
         assert_eq!(names(&probe), ["CoreSettings", "ListCommands"]);
-        let version = ["Response: Success", "AsteriskVersion: 22.10.1"];
-        let commands = [
-            "Response: Success",
-            "SIPpeerstatus: x",
-            "PJSIPShowEndpoint: x",
-        ];
-        self.says(&with_id(&version, &probe[0].id));
-        self.says(&with_id(&commands, &probe[1].id));
+        self.says(&with_id(&VERSION, &probe[0].id));
+        self.says(&with_id(&COMMANDS, &probe[1].id));
     }
 
     /// Asterisk answers the one action it has been sent.

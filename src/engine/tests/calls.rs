@@ -239,13 +239,6 @@ fn a_forgotten_call_without_a_channel_is_tracked_no_more() {
     play.engine
         .handle_timeout(play.now + Duration::from_secs(20 + 60));
     assert!(play.engine.channels.is_empty());
-    // A link that was lost: how the call ends is told by Asterisk only.
-    let (mut play, _, _) = calling(tracked);
-    play.down();
-    assert!(!play.engine.channels.is_empty());
-    play.up(PJSIP);
-    play.happens(ended(ID, false, 3));
-    assert!(play.engine.channels.is_empty());
 }
 
 #[test]

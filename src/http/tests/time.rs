@@ -107,15 +107,16 @@ fn an_idle_connection_is_kept_for_a_while_and_costs_nothing() {
 }
 
 #[test]
-fn a_request_being_answered_has_no_deadline_here() {
+fn a_reply_that_got_lost_costs_no_place_for_ever() {
     let t0 = start();
     let mut connection = Connection::new(OPTIONS, t0);
     connection.handle_bytes(REQUEST, t0);
-    assert_eq!(connection.poll_timeout(), None);
+    assert_eq!(connection.poll_timeout(), Some(t0 + ANSWER_TIME));
     assert!(!connection.is_idle());
-    connection.handle_timeout(t0 + 3600 * SECOND);
-    connection.reply(&ok("late"), t0 + 3600 * SECOND);
-    assert!(connection.outgoing().ends_with(b"late"));
+    connection.handle_timeout(t0 + ANSWER_TIME);
+    assert!(connection.outgoing().starts_with(b"HTTP/1.1 503 "));
+    connection.reply(&ok("late"), t0 + ANSWER_TIME);
+    assert!(!connection.outgoing().ends_with(b"late"));
 }
 
 #[test]

@@ -328,5 +328,5 @@ fn no_two_actions_share_an_id_on_one_link_or_two() {
     let count = ids.len();
     ids.sort();
     ids.dedup();
-    assert_eq!((count, ids.len()), (12, 12));
+    assert_eq!((count, ids.len()), (9, 9));
 }
