@@ -39,7 +39,7 @@ fn a_spool_of_another_version_is_left_alone() {
     fs::create_dir(&scene.spool).unwrap();
     let theirs = scene.spool.join("00000007.spool");
     // The header of version 2 with its checksum.
-    let header = b"salara-s\x02\0\0\0\x4a\x38\x65\x55 what they wrote";
+    let header = b"salara-s\x02\0\0\0\x82\x5a\xdf\x3f what they wrote";
     fs::write(&theirs, header).unwrap();
     let salara = scene.start();
     salara.wait_log("00000007.spool: version 2 is not known; left alone");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -113,7 +113,9 @@ impl Salara {
 
     /// The lines logged so far.
     pub fn log(&self) -> Vec<String> {
-        self.log.0.lock().unwrap().clone()
+        // Also for the report of a test that failed while it waited for a line.
+        let lines = self.log.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.clone()
     }
 
     /// Waits for a line that contains `text`, old ones included.
