@@ -129,12 +129,16 @@ impl Engine {
 
     /// Asterisk takes actions.
     pub fn handle_up(&mut self, facts: Facts) {
-        self.channels.handle_up(&facts.ami_version);
-        self.link = Some(facts);
         self.hints.clear();
-        self.denied.clear();
+        // More may be found out about an Asterisk while the link stands.
+        let is_new = self.link.is_none();
+        if is_new {
+            self.channels.handle_up(&facts.ami_version);
+            self.denied.clear();
+        }
+        self.link = Some(facts);
         // Channels may have ended while nobody was listening.
-        if !self.channels.is_empty() {
+        if is_new && !self.channels.is_empty() {
             self.act(Job::Resync, Action::CoreShowChannels);
         }
     }

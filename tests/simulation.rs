@@ -10,7 +10,8 @@
 //! - `BOUNDED`: no more than 200 requests are in the works and 64 KiB unwritten;
 //! - `ADVANCES`: after `handle_timeout` the next deadline is later than now;
 //! - `DRAINED`: outputs come to an end;
-//! - `ALTERNATES`: up and down, connect and disconnect, take turns, and nothing is written without
+//! - `ALTERNATES`: up and down, connect and disconnect, take turns (a second up is only for more that
+//!   was found out of the same Asterisk, and takes nothing back), and nothing is written without
 //!   a connection or before the banner;
 //! - `ONE_END`: a call that was told of ends once in the log.
 //!
@@ -96,6 +97,7 @@ struct World {
     /// A connect under way: when and how it comes out. `None` for one that never does.
     connecting: Option<Option<(Instant, Outcome)>>,
     is_up: bool,
+    facts: session::Facts,
     /// Asterisk does all it is asked.
     is_healthy: bool,
     /// Asterisk does not read what is written.
@@ -155,6 +157,7 @@ impl World {
             asterisk: Asterisk::new(seed),
             connecting: None,
             is_up: false,
+            facts: session::Facts::default(),
             is_healthy: false,
             is_stuck: false,
             clients: 0,
@@ -443,8 +446,18 @@ impl World {
                 self.connecting = None;
             }
             session::Output::Up(facts) => {
-                assert!(!self.is_up, "ALTERNATES: up twice");
+                if self.is_up {
+                    // A late FullyBooted: more may have been found out, and nothing is taken back.
+                    let before = &self.facts;
+                    assert_ne!(facts, *before, "ALTERNATES: up twice");
+                    assert!(
+                        facts.chan_sip || !before.chan_sip,
+                        "ALTERNATES: chan_sip lost"
+                    );
+                    assert!(facts.pjsip || !before.pjsip, "ALTERNATES: PJSIP lost");
+                }
                 self.is_up = true;
+                self.facts = facts.clone();
                 self.engine.handle_up(facts);
             }
             session::Output::Down => {

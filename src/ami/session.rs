@@ -132,6 +132,8 @@ pub struct Session {
     facts: Facts,
     /// It has been said that the secret travels in clear.
     sends_clear: bool,
+    /// Asterisk had not booted when it was asked what it can do.
+    is_stale: bool,
     /// This account is told when Asterisk has booted.
     tells_boot: bool,
     /// Since when a question is unanswered, and every later one.
@@ -195,6 +197,7 @@ impl Session {
             backoff: Backoff::new(seed),
             facts: Facts::default(),
             sends_clear: false,
+            is_stale: false,
             tells_boot: false,
             deaf_since: None,
             said: None,
@@ -214,6 +217,7 @@ impl Session {
     pub fn handle_connected(&mut self, credentials: Credentials, now: Instant) {
         self.decoder = Decoder::new();
         self.facts = Facts::default();
+        self.is_stale = false;
         self.state = State::Greeting {
             give_up_at: now + LOGIN,
             credentials,
@@ -263,7 +267,7 @@ impl Session {
                         .push_back(Output::Done(ask, Err(ActionError::Timeout)));
                     self.ping_now(now);
                 }
-                Asked::Version | Asked::Filter => {}
+                Asked::Version | Asked::Filter | Asked::CommandsAgain => {}
                 Asked::Commands => self.probed(None, now),
                 // Their state's own deadline speaks for them.
                 Asked::Challenge | Asked::Login | Asked::Ping => {}
@@ -444,7 +448,7 @@ impl Session {
                     .get("AsteriskVersion")
                     .map(|version| String::from_utf8_lossy(version).into());
             }
-            Asked::Commands => self.probed(Some(head), now),
+            Asked::Commands | Asked::CommandsAgain => self.probed(Some(head), now),
             Asked::Ping | Asked::Filter => {}
             Asked::Engine(ask) => self.outputs.push_back(Output::Done(ask, Ok(response))),
         }
@@ -455,9 +459,8 @@ impl Session {
         self.tells_boot = true;
         match self.state {
             State::Booting { .. } => self.probe(now),
-            State::Probing | State::Up { .. } => {
-                self.send_own(Asked::Commands, &Action::ListCommands, now);
-            }
+            State::Probing => self.is_stale = true,
+            State::Up { .. } => self.probe_again(now),
             State::Waiting { .. }
             | State::Connecting { .. }
             | State::Greeting { .. }
@@ -468,6 +471,11 @@ impl Session {
     fn probe(&mut self, now: Instant) {
         self.state = State::Probing;
         self.send_own(Asked::Commands, &Action::ListCommands, now);
+    }
+
+    fn probe_again(&mut self, now: Instant) {
+        self.is_stale = false;
+        self.send_own(Asked::CommandsAgain, &Action::ListCommands, now);
     }
 
     /// What there is to ask is known, or will not be told.
@@ -483,6 +491,9 @@ impl Session {
         }
         if !self.is_up() || self.facts != before {
             self.come_up(now);
+        }
+        if self.is_stale {
+            self.probe_again(now);
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) enum Asked {
     Login,
     Version,
     Commands,
+    /// The same question while others are under way.
+    CommandsAgain,
     Filter,
     Ping,
     Engine(Ask),
@@ -43,8 +45,12 @@ impl Asked {
     /// How long its answer is waited for.
     fn patience(self) -> Duration {
         match self {
+            // They are the last asked as long as they are asked: deadlines keep the order of asking,
+            // which answers without an ActionID are told apart by.
             Self::Challenge | Self::Login | Self::Commands => STARTING,
-            Self::Version | Self::Filter | Self::Ping | Self::Engine(_) => DEADLINE,
+            Self::Version | Self::CommandsAgain | Self::Filter | Self::Ping | Self::Engine(_) => {
+                DEADLINE
+            }
         }
     }
 }
