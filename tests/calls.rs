@@ -12,27 +12,16 @@
     reason = "a test owns its threads and clocks"
 )]
 
+#[macro_use]
 mod support;
 
 use std::time::{Duration, Instant};
 
 use support::ami::bridged;
-use support::asterisk::{self, Asterisk, Version};
+use support::asterisk::Asterisk;
 use support::daemon::Salara;
 use support::phone::{Behaviour, Phone, Stage};
 use support::rest;
-
-/// The same test for both versions.
-macro_rules! on_both {
-    ($($test:ident)*) => {
-        mod v16 {
-            $(#[test] fn $test() { super::on(super::Version::V16, super::$test); })*
-        }
-        mod v22 {
-            $(#[test] fn $test() { super::on(super::Version::V22, super::$test); })*
-        }
-    };
-}
 
 on_both! {
     a_call_rings_the_operator_then_the_phone
@@ -49,12 +38,6 @@ on_both! {
 
 /// A phone, an Asterisk or salara is given so long for what takes milliseconds.
 const SOON: Duration = Duration::from_secs(10);
-
-fn on(version: Version, test: fn(Asterisk)) {
-    if !asterisk::missing(version) {
-        test(Asterisk::start(version));
-    }
-}
 
 fn a_call_rings_the_operator_then_the_phone(asterisk: Asterisk) {
     let salara = Salara::beside(&asterisk, "");

@@ -11,26 +11,15 @@
     reason = "a test owns its threads and clocks"
 )]
 
+#[macro_use]
 mod support;
 
 use std::time::Duration;
 
-use support::asterisk::{self, Asterisk, Version};
+use support::asterisk::Asterisk;
 use support::crm::{Answer, Crm};
 use support::daemon::Salara;
 use support::phone::{Behaviour, Phone, Stage};
-
-/// The same test for both versions.
-macro_rules! on_both {
-    ($($test:ident)*) => {
-        mod v16 {
-            $(#[test] fn $test() { super::on(super::Version::V16, super::$test); })*
-        }
-        mod v22 {
-            $(#[test] fn $test() { super::on(super::Version::V22, super::$test); })*
-        }
-    };
-}
 
 on_both! {
     a_tracked_call_is_told_from_its_channel_to_its_end
@@ -42,12 +31,6 @@ on_both! {
 
 /// A phone, an Asterisk, a CRM or salara is given so long for what takes milliseconds.
 const SOON: Duration = Duration::from_secs(10);
-
-fn on(version: Version, test: fn(Asterisk)) {
-    if !asterisk::missing(version) {
-        test(Asterisk::start(version));
-    }
-}
 
 fn conf(crm: &Crm) -> String {
     format!(

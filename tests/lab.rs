@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods, reason = "a test owns its threads")]
 
+#[macro_use]
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,21 +14,9 @@ use std::thread;
 use std::time::Duration;
 
 use support::ami::{Ami, bridged};
-use support::asterisk::{self, Asterisk, Version};
+use support::asterisk::{Asterisk, Version};
 use support::crm::{Answer, Crm};
 use support::phone::{Behaviour, Call, Direction, OnRefer, Phone, Stage};
-
-/// The same test for both versions.
-macro_rules! on_both {
-    ($($test:ident)*) => {
-        mod v16 {
-            $(#[test] fn $test() { super::on(super::Version::V16, super::$test); })*
-        }
-        mod v22 {
-            $(#[test] fn $test() { super::on(super::Version::V22, super::$test); })*
-        }
-    };
-}
 
 on_both! {
     it_starts_without_complaint
@@ -46,12 +35,6 @@ on_both! {
     users_may_do_what_they_may
     it_comes_back_after_a_kill
     it_stops_when_asked
-}
-
-fn on(version: Version, test: fn(Asterisk)) {
-    if !asterisk::missing(version) {
-        test(Asterisk::start(version));
-    }
 }
 
 fn it_starts_without_complaint(asterisk: Asterisk) {

@@ -12,17 +12,19 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
+use super::Message;
 use super::action::{Action, Proof};
 use super::codec::{DecodeError, Decoder, Item};
 use super::event::Event;
 use super::instance::{Ask, Instance};
-use super::{Message, OwnedMessage};
 use crate::config::Secret;
 
+mod answer;
 mod backoff;
 mod note;
 mod pending;
 
+pub use answer::{ActionError, Response};
 pub use note::Note;
 
 use backoff::Backoff;
@@ -86,34 +88,6 @@ pub enum Output {
     Done(Ask, Result<Response, ActionError>),
     /// A person should read this once.
     Note(Note),
-}
-
-/// The answer to an action, with the list of events that belongs to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Response {
-    /// Asterisk did it.
-    pub success: bool,
-    /// The response itself.
-    pub head: OwnedMessage,
-    /// The events of the list it announced.
-    pub items: Vec<OwnedMessage>,
-    /// There were more of them than are kept, or Asterisk broke the list off.
-    pub is_cut: bool,
-}
-
-/// Why an ask has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ActionError {
-    /// There is no link, or it went while the answer was awaited.
-    LinkDown,
-    /// Asterisk did not answer in time.
-    Timeout,
-    /// Too many answers are awaited already.
-    Busy,
-    /// A value may not be sent.
-    Refused,
-    /// The account may not ask this.
-    Denied,
 }
 
 /// The machine. Obeys the contract of all pure machines here: `handle_*`, then `poll_output` until
@@ -598,18 +572,6 @@ impl Session {
 
     fn note(&mut self, note: Note) {
         self.outputs.push_back(Output::Note(note));
-    }
-}
-
-impl std::fmt::Display for ActionError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::LinkDown => "Asterisk is not reachable",
-            Self::Timeout => "Asterisk did not answer in time",
-            Self::Busy => "too many questions to Asterisk are unanswered",
-            Self::Refused => "a value may not be sent to Asterisk",
-            Self::Denied => "the AMI account may not do this",
-        })
     }
 }
 

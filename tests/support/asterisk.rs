@@ -76,6 +76,13 @@ pub fn missing(version: Version) -> bool {
     true
 }
 
+/// Runs a test on an Asterisk of that version, or says that it was left out.
+pub fn on(version: Version, test: fn(Asterisk)) {
+    if !missing(version) {
+        test(Asterisk::start(version));
+    }
+}
+
 /// A running Asterisk.
 #[derive(Debug)]
 pub struct Asterisk {

@@ -14,6 +14,19 @@
     reason = "a test that cannot go on must stop, and it owns its threads and clocks"
 )]
 
+/// The same test on both versions of Asterisk, each time on one of its own.
+#[allow(unused_macros, reason = "each test binary uses its own part")]
+macro_rules! on_both {
+    ($($test:ident)*) => {
+        mod v16 {
+            $(#[test] fn $test() { crate::support::asterisk::on(crate::support::asterisk::Version::V16, super::$test); })*
+        }
+        mod v22 {
+            $(#[test] fn $test() { crate::support::asterisk::on(crate::support::asterisk::Version::V22, super::$test); })*
+        }
+    };
+}
+
 pub mod ami;
 pub mod asterisk;
 pub mod crm;
