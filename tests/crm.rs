@@ -28,7 +28,6 @@ mod tls;
 mod tls_front;
 
 use std::collections::HashSet;
-use std::net::TcpListener;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
@@ -178,7 +177,7 @@ fn a_crm_that_never_reads_gets_all_when_it_does() {
     let mut office = Office::open(|_, _| None);
     office.crm.go_down();
     // The kernel takes connections and bytes for it, and it looks at neither.
-    let deaf = TcpListener::bind(office.crm.addr()).unwrap();
+    let deaf = office.crm.listen();
     office.tell(6, 0..50);
     office.salara.wait_log("no answer within 1 s");
     drop(deaf);

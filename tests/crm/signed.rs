@@ -1,7 +1,7 @@
 //! What a receiver checks: the signature, its time, and the id.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -13,6 +13,7 @@ use ring::hmac;
 
 use crate::office::Office;
 use crate::support::crm::{Answer, Request};
+use crate::support::ports::Ports;
 use crate::support::rest;
 
 const KEY: &[u8] = b"twenty-four bytes or more";
@@ -101,11 +102,10 @@ fn the_readmes_receiver_takes_what_is_signed_and_nothing_else() {
     let readme = include_str!("../../README.md");
     let (_, text) = readme.split_once("```python\n").unwrap();
     let (script, _) = text.split_once("```").unwrap();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let here = script.replace("8080", &port.port().to_string());
+    // Held to the end: the port is nobody else's.
+    let ports = Ports::take();
+    let receiver = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.port(1)));
+    let here = script.replace("8080", &receiver.port().to_string());
     assert_ne!(here, script);
     let started = Command::new("python3")
         .args(["-u", "-c", &here])
@@ -132,7 +132,7 @@ fn the_readmes_receiver_takes_what_is_signed_and_nothing_else() {
     let (_, secret) = readme.split_once("\nsigning_secret=").unwrap();
     let secret = secret.lines().next().unwrap();
     let office = Office::open_with(
-        |_| format!("http://{port}/event"),
+        |_| format!("http://{receiver}/event"),
         &format!("[delivery]\nsigning_secret={secret}\n"),
         |_, _| None,
     );
@@ -148,7 +148,7 @@ fn the_readmes_receiver_takes_what_is_signed_and_nothing_else() {
 
     let forged = "POST / HTTP/1.0\r\nwebhook-id: a\r\nwebhook-timestamp: 1\r\n\
                   webhook-signature: v1,AAAA\r\nContent-Length: 2\r\n\r\n{}";
-    let mut client = rest::Client::connect(port);
+    let mut client = rest::Client::connect(receiver);
     client.send(forged.as_bytes());
     let answer = String::from_utf8(client.rest()).unwrap();
     assert!(answer.starts_with("HTTP/1.0 401"), "{answer}");

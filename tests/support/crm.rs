@@ -103,10 +103,23 @@ impl Crm {
     /// Comes up again on the same port.
     pub fn come_up(&mut self) {
         assert!(self.accepting.is_none(), "it is up");
-        let listener = TcpListener::bind(self.addr).expect("its port is ours");
+        let listener = self.listen();
         self.desk.state().down = false;
         let desk = Arc::clone(&self.desk);
         self.accepting = Some(thread::spawn(move || desk.accept(listener)));
+    }
+
+    /// Takes its port while it is down. A process that another test has just begun to start holds a
+    /// copy of the last listener until it is the program it shall be.
+    pub fn listen(&self) -> TcpListener {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            match TcpListener::bind(self.addr) {
+                Ok(listener) => return listener,
+                Err(why) => assert!(Instant::now() < deadline, "its port is ours: {why}"),
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
