@@ -11,18 +11,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+pub use super::manager::ManagerFiles;
 use super::manager::{Sections, reason};
 use super::net::listener;
 use super::secret::Secret;
-
-/// The files beside manager.conf.
-pub trait ManagerFiles {
-    /// The text of a file; bytes that are not UTF-8 may be replaced.
-    fn read(&self, path: &Path) -> io::Result<String>;
-
-    /// What a directory holds, in any order.
-    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
-}
 
 /// An account, and where Asterisk listens for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

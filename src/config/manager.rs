@@ -10,7 +10,6 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::account::ManagerFiles;
 use super::glob;
 
 /// Asterisk's own limit for includes in includes.
@@ -18,6 +17,15 @@ const MAX_DEPTH: usize = 10;
 
 /// Two files that include each other twice would be read a thousand times within that depth.
 const MAX_FILES: usize = 256;
+
+/// The files beside manager.conf.
+pub trait ManagerFiles {
+    /// The text of a file; bytes that are not UTF-8 may be replaced.
+    fn read(&self, path: &Path) -> io::Result<String>;
+
+    /// What a directory holds, in any order.
+    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
+}
 
 /// A section as it stands after templates were copied into it.
 #[derive(Clone, Debug, PartialEq)]
