@@ -104,6 +104,11 @@ impl Backlog {
         self.queue.handle_timeout(now);
     }
 
+    /// Posts are tried again, whatever the CRM has said: 410, or to be left alone.
+    pub fn reopen(&mut self) {
+        self.queue.reopen();
+    }
+
     /// When `handle_timeout` or `wants_store` is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.queue

@@ -125,7 +125,10 @@ pub enum Note {
         count: u64,
     },
     /// The CRM answered 410: nothing more is sent there until salara is told to.
-    Gone,
+    Gone {
+        /// How many posts were dropped with that.
+        lost: usize,
+    },
 }
 
 impl Queue {
@@ -271,6 +274,16 @@ impl Queue {
         gate.into_iter().chain(retry).min()
     }
 
+    /// Posts are tried again, whatever the CRM has said: a person has seen to it, or it is another
+    /// CRM now.
+    pub fn reopen(&mut self) {
+        self.gate = match self.gate {
+            Gate::Gone => Gate::Open,
+            Gate::Resting { .. } => Gate::Probing,
+            gate @ (Gate::Open | Gate::Probing) => gate,
+        };
+    }
+
     /// What is to be told; drain it after every call.
     pub fn poll_note(&mut self) -> Option<Note> {
         self.notes.pop_front()
@@ -412,20 +425,29 @@ impl Queue {
     }
 
     fn gone(&mut self, id: PostId) {
-        self.gate = Gate::Gone;
-        self.notes.push_back(Note::Gone);
-        if self.is_durable {
+        let lost = if self.is_durable {
             self.ready.insert(id);
-            return;
+            0
+        } else {
+            self.clear()
+        };
+        if self.gate != Gate::Gone {
+            self.gate = Gate::Gone;
+            self.notes.push_back(Note::Gone { lost });
         }
-        let count = self.items.len() as u64;
+    }
+
+    /// Drops everything, and tells how much that was.
+    fn clear(&mut self) -> usize {
+        let count = self.items.len();
         self.items.clear();
         self.lines.clear();
         self.ready.clear();
         self.waiting.clear();
         self.in_flight.clear();
         self.bytes = 0;
-        self.dropped += count;
+        self.dropped += count as u64;
+        count
     }
 }
 
@@ -454,10 +476,17 @@ impl fmt::Display for Note {
                     "too many events wait for the CRM: {count} dropped so far, oldest first"
                 )
             }
-            Self::Gone => write!(
-                f,
-                "the CRM answered 410 to an event: none is sent any more until salara is restarted"
-            ),
+            Self::Gone { lost } => {
+                let when = "until salara is restarted";
+                write!(
+                    f,
+                    "the CRM answered 410 to an event: none is sent any more {when}"
+                )?;
+                match lost {
+                    0 => Ok(()),
+                    lost => write!(f, "; {lost} that waited are dropped"),
+                }
+            }
         }
     }
 }

@@ -151,7 +151,7 @@ impl Posts {
             match note {
                 Note::Back { .. } => info!(target: "crm", "{note}"),
                 Note::Resting { .. } | Note::Refused { .. } => warn!(target: "crm", "{note}"),
-                Note::GivenUp { .. } | Note::Dropped { .. } | Note::Gone => {
+                Note::GivenUp { .. } | Note::Dropped { .. } | Note::Gone { .. } => {
                     error!(target: "crm", "{note}");
                 }
             }

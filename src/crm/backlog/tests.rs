@@ -389,6 +389,27 @@ fn after_410_events_are_kept_for_the_next_run() {
 }
 
 #[test]
+fn after_410_and_a_reload_all_that_was_kept_goes_out_in_order() {
+    let mut world = proven();
+    world.push(10);
+    world.turn();
+    // All that are on their way hear it; it is told once.
+    world.answer(0, &status(410));
+    world.answer(0, &status(410));
+    world.push(2_000);
+    world.turn();
+    assert_eq!(world.notes, [Note::Gone { lost: 0 }]);
+    world.backlog.reopen();
+    world.take_all();
+    assert_eq!((world.taken.len(), world.on_disk().len()), (2_011, 0));
+    for call in 0..CALLS {
+        let its = world.taken.iter().filter(|(n, _)| n % CALLS == call);
+        assert!(its.is_sorted(), "call {call}");
+    }
+    assert_eq!(world.backlog.queue.dropped(), 0);
+}
+
+#[test]
 fn in_any_world_what_had_its_time_survives_a_kill_and_order_is_kept() {
     for seed in 0..32_u64 {
         simulate(seed);

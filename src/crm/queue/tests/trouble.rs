@@ -226,7 +226,7 @@ fn after_410_nothing_is_sent_any_more() {
         }
         let some = deliveries(&mut queue);
         queue.handle_outcome(some[0].id, &answered(410), now);
-        assert_eq!(notes(&mut queue), [Note::Gone]);
+        assert_eq!(notes(&mut queue), [Note::Gone { lost: 4 }]);
         assert_eq!((queue.len(), queue.bytes), (0, 0));
         assert_eq!(queue.dropped(), 4, "none of them is lost untold");
         if let Some(late) = some.get(1) {
@@ -238,6 +238,40 @@ fn after_410_nothing_is_sent_any_more() {
         assert_eq!(queue.poll_timeout(), None);
         assert_eq!((queue.len(), queue.dropped()), (0, 5));
     }
+}
+
+#[test]
+fn after_410_and_a_reload_posts_go_out_again() {
+    let now = start();
+    let mut queue = queue(2);
+    queue.push(post("a", "a1"), now);
+    queue.push(post("b", "b1"), now);
+    let lost = deliveries(&mut queue);
+    queue.handle_outcome(lost[0].id, &answered(410), now);
+    queue.push(post("a", "a2"), now);
+    assert_eq!(notes(&mut queue), [Note::Gone { lost: 2 }]);
+    queue.reopen();
+    queue.push(post("a", "a3"), now);
+    assert_eq!(&*only(&mut queue).body, "a3");
+    // What comes back late is about what was given up with the rest.
+    queue.handle_outcome(lost[1].id, &answered(410), now);
+    queue.push(post("b", "b2"), now);
+    assert_eq!(&*only(&mut queue).body, "b2");
+    assert_eq!(queue.dropped(), 3);
+}
+
+#[test]
+fn a_reload_ends_a_rest_and_one_post_finds_out() {
+    let now = start();
+    let mut queue = queue(2);
+    for body in ["a1", "b1", "c1"] {
+        queue.push(post(&body[..1], body), now);
+    }
+    let first = queue.poll_delivery().unwrap();
+    queue.handle_outcome(first.id, &come_back_after(503, HOUR), now);
+    assert!(queue.poll_delivery().is_none());
+    queue.reopen();
+    assert_eq!(&*only(&mut queue).body, "b1");
 }
 
 #[test]
