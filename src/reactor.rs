@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
+use mio::net::TcpListener;
 use mio::{Events, Poll, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -27,20 +28,22 @@ use crate::engine::{self, Engine};
 use crate::http;
 
 mod account;
+mod clients;
+mod connection;
 mod link;
 mod posts;
-mod rest;
 mod shelf;
 mod slots;
+mod sockets;
 
+use clients::Clients;
+use connection::{Connection, Kind, Wish};
 use link::{Link, Progress};
 use posts::Posts;
-use rest::Rest;
 
 const AMI: Token = Token(0);
-const LISTENER: Token = Token(1);
-const WAKER: Token = Token(2);
-const SIGNALS: Token = Token(3);
+const WAKER: Token = Token(1);
+const SIGNALS: Token = Token(2);
 
 /// Bytes read from Asterisk in one turn, so that a flood of events leaves time for clients.
 const AMI_READS: usize = 64 * 1024;
@@ -96,7 +99,7 @@ struct Reactor {
     signals: Signals,
     link: Link,
     session: Session,
-    rest: Rest,
+    clients: Clients,
     access: Access,
     engine: Engine,
     posts: Posts,
@@ -138,12 +141,24 @@ impl Reactor {
             error_body: api::ERROR_BODY,
         };
         let address = config.url.rest_server;
-        let listen = |error| RunError::Listen(address, error);
-        let rest = Rest::bind(address, options, registry, LISTENER).map_err(listen)?;
-        let bound = rest.local_addr().map_err(listen)?;
-        info!(target: "rest", "listening on {bound}");
         #[expect(clippy::disallowed_methods, reason = "the loop owns the clock")]
         let now = Instant::now();
+        let mut clients = Clients::new();
+        let greet = move |now| Connection::Rest(http::Connection::new(options, now));
+        let mut listen = || {
+            let listener = TcpListener::bind(address)?;
+            let bound = listener.local_addr()?;
+            clients.open(
+                Kind::Rest,
+                Box::new(listener),
+                Box::new(greet),
+                registry,
+                now,
+            )?;
+            Ok(bound)
+        };
+        let bound = listen().map_err(|error| RunError::Listen(address, error))?;
+        info!(target: "rest", "listening on {bound}");
         let instance = setup.instance.clone();
         let posts = Posts::new(&config, instance, setup.seed, Arc::clone(&waker), now)
             .map_err(|in_use| RunError::SpoolInUse(in_use.0))?;
@@ -160,7 +175,7 @@ impl Reactor {
             path: setup.path,
             poll,
             signals,
-            rest,
+            clients,
             attempt: None,
             refusals: Refusals::default(),
             stop_at: None,
@@ -199,7 +214,6 @@ impl Reactor {
                 readable || event.is_read_closed(),
                 event.is_writable() || event.is_error(),
             ),
-            LISTENER => self.rest.ready_to_accept(),
             // The link asks its resolver, and the posts their workers, in any turn.
             WAKER => {}
             SIGNALS => {
@@ -209,8 +223,10 @@ impl Reactor {
                 }
             }
             token => {
-                if let Some(id) = slots::conn_id(token) {
-                    self.rest.ready(id, readable, event.is_read_closed());
+                if let Some(kind) = Kind::of(token) {
+                    self.clients.ready_to_accept(kind);
+                } else if let Some(id) = slots::conn_id(token) {
+                    self.clients.ready(id, readable, event.is_read_closed());
                 }
             }
         }
@@ -220,36 +236,36 @@ impl Reactor {
     fn has_stopped(&self) -> bool {
         #[expect(clippy::disallowed_methods, reason = "only on the way out")]
         let late = || self.stop_at.is_some_and(|at| at <= Instant::now());
-        self.stop_at.is_some() && (self.rest.is_empty() || late())
+        self.stop_at.is_some() && (self.clients.is_empty() || late())
     }
 
     fn turn(&mut self, buffer: &mut [u8], now: Instant) {
         if self.stop_asked && self.stop_at.is_none() {
             self.stop_at = Some(now + STOP);
-            self.rest.close_soon();
+            self.clients.close_soon();
         }
         self.session.handle_timeout(now);
         self.engine.handle_timeout(now);
-        self.rest.handle_timeout(now);
+        self.clients.handle_timeout(now);
         self.drain(now);
         self.connect_link(now);
         self.read_link(buffer, now);
-        self.rest.accept(now);
-        self.rest.read(buffer, now);
+        self.clients.accept(now);
+        self.clients.read(buffer, now);
         self.serve(now);
         self.write_link(now);
         self.posts.turn(now);
-        self.rest.write(self.poll.registry(), now);
+        self.clients.write(self.poll.registry(), now);
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if self.rest.has_work() || self.link.is_readable() {
+        if self.clients.has_work() || self.link.is_readable() {
             return Some(Duration::ZERO);
         }
         [
             self.session.poll_timeout(),
             self.engine.poll_timeout(),
-            self.rest.poll_timeout(),
+            self.clients.poll_timeout(),
             self.posts.poll_timeout(),
             self.stop_at,
         ]
@@ -261,7 +277,7 @@ impl Reactor {
 
     /// Hands clients' requests on, one at a time.
     fn serve(&mut self, now: Instant) {
-        while let Some((id, peer, request)) = self.rest.poll_request() {
+        while let Some((id, peer, Wish::Request(request))) = self.clients.poll_wish() {
             let token = request.authorization.as_ref().map(http::Bearer::as_str);
             let judged = self.access.client(peer, token).and_then(|()| {
                 let request = api::parse(&request.target, &request.body, &self.config.keys)?;
@@ -276,9 +292,15 @@ impl Reactor {
                 }
                 Err(reply) => {
                     self.refusals.say(peer, &reply, now);
-                    self.rest.reply(id, &reply.to_response(), now);
+                    self.reply(id, &reply, now);
                 }
             }
+        }
+    }
+
+    fn reply(&mut self, id: engine::ConnId, reply: &Reply, now: Instant) {
+        if let Some(Connection::Rest(connection)) = self.clients.tell(id) {
+            connection.reply(&reply.to_response(), now);
         }
     }
 
@@ -288,9 +310,7 @@ impl Reactor {
             if let Some(output) = self.engine.poll_output() {
                 match output {
                     engine::Output::Act(ask, action) => self.session.ask(ask, &action, now),
-                    engine::Output::Reply(id, reply) => {
-                        self.rest.reply(id, &reply.to_response(), now);
-                    }
+                    engine::Output::Reply(id, reply) => self.reply(id, &reply, now),
                     engine::Output::Post(post) => self.posts.push(post, now),
                     engine::Output::Note(decision) => log_decision(&decision),
                 }

@@ -1,24 +1,25 @@
-//! The sockets of the REST side.
+//! Those who connect to us: the doors they come in by, and their sockets.
 //!
-//! This file owns the listener, the table of clients, and their readiness. It must not know what a
-//! request means.
+//! This file owns the listeners, the table of clients, and their readiness. It must not know what a
+//! client wants, nor in which protocol.
 //!
-//! The surprising fact: the table is small and never refuses. When it is full, the client nearest
-//! to its deadline that has no request in the works makes room, so a thousand idle connections cost
-//! no more than a few hundred and keep nobody out.
+//! The surprising fact: the table is small and never refuses. When a door's share of it is taken, the
+//! client nearest to its deadline that is owed nothing makes room, so a thousand idle connections
+//! cost no more than a few hundred and keep nobody out.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use log::{debug, warn};
-use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Registry};
 
+use super::connection::{Connection, Kind, Wish};
 use super::slots::{Slots, token};
+use super::sockets::{Listener, Socket};
 use crate::engine::ConnId;
-use crate::http::{Connection, HttpRequest, Options, Response};
 
 /// Connections accepted in one turn, so that a flood of them leaves time for the rest.
 const ACCEPTS: usize = 64;
@@ -29,30 +30,41 @@ const NO_FILES: Duration = Duration::from_secs(1);
 /// And the log says so no more often than this.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// The listener and its clients.
+/// The doors and who came in.
 #[derive(Debug)]
-pub(super) struct Rest {
-    listener: TcpListener,
-    options: Options,
+pub(super) struct Clients {
+    doors: Vec<Door>,
     clients: Slots<Client>,
-    /// Accepting may find something.
-    acceptable: bool,
     rest_until: Option<Instant>,
     /// When the log may say again that there are too many files.
     quiet_until: Option<Instant>,
     is_closed: bool,
     /// No client's deadline is earlier. Kept instead of asked for, because there may be hundreds.
     due: Option<Instant>,
-    /// Clients with something to read, or with a reply to write.
+    /// Clients with something to read, or with something to write.
     busy: VecDeque<ConnId>,
-    /// Clients that may have a request ready.
+    /// Clients that may want something.
     fresh: VecDeque<ConnId>,
+}
+
+/// Makes the machine of a client that comes in.
+pub(super) type Greeting = Box<dyn Fn(Instant) -> Connection>;
+
+struct Door {
+    kind: Kind,
+    listener: Box<dyn Listener>,
+    greet: Greeting,
+    /// Accepting may find something.
+    acceptable: bool,
+    /// How many of those who came in by it are here.
+    guests: usize,
 }
 
 #[derive(Debug)]
 struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Socket>,
     peer: IpAddr,
+    kind: Kind,
     connection: Connection,
     readable: bool,
     /// The client has shut its sending side: there is an end to be read, and no event will say so
@@ -64,37 +76,58 @@ struct Client {
     shut: bool,
 }
 
-impl Rest {
-    /// Listens.
-    pub(super) fn bind(
-        address: SocketAddr,
-        options: Options,
-        registry: &Registry,
-        token: Token,
-    ) -> io::Result<Self> {
-        let mut listener = TcpListener::bind(address)?;
-        registry.register(&mut listener, token, Interest::READABLE)?;
-        Ok(Self {
-            listener,
-            options,
+impl Clients {
+    /// Without a door.
+    pub(super) fn new() -> Self {
+        Self {
+            doors: Vec::new(),
             clients: Slots::new(),
-            acceptable: false,
             rest_until: None,
             quiet_until: None,
             is_closed: false,
             due: None,
             busy: VecDeque::new(),
             fresh: VecDeque::new(),
-        })
+        }
     }
 
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// Opens a door, or moves it: who has come in by the old one stays.
+    pub(super) fn open(
+        &mut self,
+        kind: Kind,
+        mut listener: Box<dyn Listener>,
+        greet: Greeting,
+        registry: &Registry,
+        now: Instant,
+    ) -> io::Result<()> {
+        // The old listener has the token until it is dropped, and one token may serve both.
+        registry.register(&mut *listener, kind.token(), Interest::READABLE)?;
+        let Some(at) = self.doors.iter().position(|door| door.kind == kind) else {
+            self.doors.push(Door {
+                kind,
+                listener,
+                greet,
+                acceptable: false,
+                guests: 0,
+            });
+            return Ok(());
+        };
+        // Who already waits at the old one would be turned away with it.
+        self.ready_to_accept(kind);
+        self.admit(at, now);
+        if let Some(door) = self.doors.get_mut(at) {
+            door.listener = listener;
+            door.greet = greet;
+        }
+        Ok(())
     }
 
     /// Lets nobody in any more, and everybody go who is owed nothing.
     pub(super) fn close_soon(&mut self) {
         self.is_closed = true;
+        for door in &mut self.doors {
+            door.acceptable = false;
+        }
         let all: Vec<ConnId> = self.clients.iter().map(|(id, _)| id).collect();
         for id in all {
             if let Some(client) = self.clients.get_mut(id) {
@@ -110,8 +143,10 @@ impl Rest {
     }
 
     /// Takes note that someone wants to connect.
-    pub(super) fn ready_to_accept(&mut self) {
-        self.acceptable = !self.is_closed;
+    pub(super) fn ready_to_accept(&mut self, kind: Kind) {
+        for door in &mut self.doors {
+            door.acceptable |= door.kind == kind && !self.is_closed;
+        }
     }
 
     /// Takes note of a client's readiness. The client may be gone by now.
@@ -125,7 +160,7 @@ impl Rest {
 
     /// Whether a turn would find something to do at once.
     pub(super) fn has_work(&self) -> bool {
-        let acceptable = self.acceptable && self.rest_until.is_none();
+        let acceptable = self.rest_until.is_none() && self.doors.iter().any(|door| door.acceptable);
         acceptable || !self.busy.is_empty() || !self.fresh.is_empty()
     }
 
@@ -134,13 +169,20 @@ impl Rest {
         if self.rest_until.is_some_and(|until| until <= now) {
             self.rest_until = None;
         }
+        for at in 0..self.doors.len() {
+            self.admit(at, now);
+        }
+    }
+
+    fn admit(&mut self, at: usize, now: Instant) {
         for _ in 0..ACCEPTS {
-            if !self.acceptable || self.rest_until.is_some() {
+            let door = self.doors.get_mut(at).filter(|door| door.acceptable);
+            let Some(door) = door.filter(|_| self.rest_until.is_none()) else {
                 return;
-            }
-            match self.listener.accept() {
-                Ok((stream, peer)) => self.take_in(stream, peer.ip(), now),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.acceptable = false,
+            };
+            match door.listener.accept() {
+                Ok((stream, peer)) => self.take_in(at, stream, peer, now),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => door.acceptable = false,
                 // The client was quicker to leave than we to take it in.
                 Err(error)
                     if matches!(
@@ -150,10 +192,11 @@ impl Rest {
                 // No file to be had: an idle client's is given to the one who waits.
                 Err(error) => {
                     if self.quiet_until.is_none_or(|until| until <= now) {
-                        warn!(target: "rest", "accept: {error}; idle clients make room");
+                        let name = door.kind.name();
+                        warn!(target: name, "accept: {error}; idle clients make room");
                         self.quiet_until = Some(now + QUIET);
                     }
-                    if !self.make_room() {
+                    if !self.make_room(None) {
                         self.rest_until = Some(now + NO_FILES);
                     }
                 }
@@ -161,14 +204,23 @@ impl Rest {
         }
     }
 
-    fn take_in(&mut self, stream: TcpStream, peer: IpAddr, now: Instant) {
-        if self.clients.is_full() {
-            self.make_room();
+    fn take_in(&mut self, at: usize, stream: Box<dyn Socket>, peer: IpAddr, now: Instant) {
+        let Some(Door { kind, guests, .. }) = self.doors.get(at) else {
+            return;
+        };
+        let kind = *kind;
+        if *guests >= kind.limit() && !self.make_room(Some(kind)) {
+            debug!(target: kind.name(), "{peer}: no room, every client has a request");
+            return;
         }
+        let Some(door) = self.doors.get_mut(at) else {
+            return;
+        };
         let client = Client {
             stream,
             peer,
-            connection: Connection::new(self.options, now),
+            kind,
+            connection: (door.greet)(now),
             // Its request is often here already: try before watching.
             readable: true,
             hung_up: false,
@@ -176,23 +228,33 @@ impl Rest {
             queued: true,
             shut: false,
         };
-        match self.clients.insert(client) {
-            Ok(id) => self.busy.push_back(id),
-            Err(client) => {
-                debug!(target: "rest", "{}: no room, every client has a request", client.peer);
-            }
+        if let Ok(id) = self.clients.insert(client) {
+            door.guests += 1;
+            self.busy.push_back(id);
         }
     }
 
-    /// Lets go of the client nearest to its deadline that is owed nothing, if there is one.
-    fn make_room(&mut self) -> bool {
-        let idle = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.connection.is_idle());
+    /// Lets go of the client nearest to its deadline that is owed nothing, if there is one: any, or
+    /// of those who came in by this kind of door.
+    fn make_room(&mut self, kind: Option<Kind>) -> bool {
+        let idle = self.clients.iter().filter(|(_, client)| {
+            kind.is_none_or(|kind| client.kind == kind) && client.connection.is_idle()
+        });
         let nearest = idle.min_by_key(|(_, client)| client.connection.poll_timeout());
         let id = nearest.map(|(id, _)| id);
-        id.and_then(|id| self.clients.remove(id)).is_some()
+        id.is_some_and(|id| self.remove(id))
+    }
+
+    fn remove(&mut self, id: ConnId) -> bool {
+        let Some(client) = self.clients.remove(id) else {
+            return false;
+        };
+        for door in &mut self.doors {
+            if door.kind == client.kind {
+                door.guests = door.guests.saturating_sub(1);
+            }
+        }
+        true
     }
 
     /// Reads from those who have sent something, each its share.
@@ -206,20 +268,20 @@ impl Rest {
             };
             client.queued = false;
             if !client.read(buffer, now) {
-                self.clients.remove(id);
+                self.remove(id);
                 continue;
             }
             self.fresh.push_back(id);
         }
     }
 
-    /// The next request, with who asks. Answer it by `reply`.
-    pub(super) fn poll_request(&mut self) -> Option<(ConnId, IpAddr, HttpRequest)> {
+    /// The next thing a client wants, with who it is.
+    pub(super) fn poll_wish(&mut self) -> Option<(ConnId, IpAddr, Wish)> {
         loop {
             let id = *self.fresh.front()?;
             if let Some(client) = self.clients.get_mut(id) {
-                if let Some(request) = client.connection.poll_request() {
-                    return Some((id, client.peer, request));
+                if let Some(wish) = client.connection.poll_wish() {
+                    return Some((id, client.peer, wish));
                 }
                 queue(&mut self.busy, id, client);
             }
@@ -227,13 +289,12 @@ impl Rest {
         }
     }
 
-    /// Answers a request, if the client is still there.
-    pub(super) fn reply(&mut self, id: ConnId, response: &Response, now: Instant) {
-        if let Some(client) = self.clients.get_mut(id) {
-            client.connection.reply(response, now);
-            // A pipelined request may have been waiting behind this one.
-            self.fresh.push_back(id);
-        }
+    /// A client's connection, to tell it something, if the client is still there.
+    pub(super) fn tell(&mut self, id: ConnId) -> Option<&mut Connection> {
+        let client = self.clients.get_mut(id)?;
+        // What it wants next may have been waiting behind this.
+        self.fresh.push_back(id);
+        Some(&mut client.connection)
     }
 
     /// Writes what is to be written and lets go of who is done.
@@ -250,8 +311,8 @@ impl Rest {
             let own_due = client.connection.poll_timeout();
             self.due = self.due.into_iter().chain(own_due).min();
             if !lives {
-                self.clients.remove(id);
-            } else if client.connection.has_request() {
+                self.remove(id);
+            } else if client.connection.has_wish() {
                 self.fresh.push_back(id);
             } else if client.readable && client.connection.wants_read() {
                 queue(&mut self.busy, id, client);
@@ -326,7 +387,7 @@ impl Client {
         }
         if self.connection.is_lingering() && !self.shut {
             self.shut = true;
-            drop(self.stream.shutdown(Shutdown::Write));
+            self.stream.shut();
         }
         !self.connection.is_finished()
     }
@@ -341,11 +402,11 @@ impl Client {
         let done = match self.watched {
             None => {
                 // It stays for more than one reply: they must not wait for each other's receipt.
-                drop(self.stream.set_nodelay(true));
-                registry.register(&mut self.stream, token(id), wanted)
+                self.stream.be_quick();
+                registry.register(&mut *self.stream, token(id), wanted)
             }
             Some(interest) if interest != wanted => {
-                registry.reregister(&mut self.stream, token(id), wanted)
+                registry.reregister(&mut *self.stream, token(id), wanted)
             }
             Some(_) => Ok(()),
         };
@@ -354,9 +415,103 @@ impl Client {
     }
 }
 
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door")
+            .field("kind", &self.kind)
+            .field("guests", &self.guests)
+            .finish_non_exhaustive()
+    }
+}
+
 fn queue(busy: &mut VecDeque<ConnId>, id: ConnId, client: &mut Client) {
     if !client.queued {
         client.queued = true;
         busy.push_back(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpStream};
+
+    use mio::Poll;
+    use mio::net::{TcpListener, UnixListener};
+
+    use super::*;
+    use crate::http;
+
+    #[expect(clippy::disallowed_methods, reason = "every test begins somewhere")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn greeting() -> Greeting {
+        let options = http::Options {
+            bare_reply: false,
+            error_body: "",
+        };
+        Box::new(move |now| Connection::Rest(http::Connection::new(options, now)))
+    }
+
+    fn listener() -> (Box<dyn Listener>, SocketAddr) {
+        let listener = TcpListener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        (Box::new(listener), address)
+    }
+
+    #[test]
+    fn a_door_that_is_moved_turns_nobody_away() {
+        let (poll, now) = (Poll::new().unwrap(), start());
+        let mut clients = Clients::new();
+        let (first, old) = listener();
+        clients
+            .open(Kind::Rest, first, greeting(), poll.registry(), now)
+            .unwrap();
+        let _served = TcpStream::connect(old).unwrap();
+        clients.ready_to_accept(Kind::Rest);
+        clients.accept(now);
+        let mut waiting = TcpStream::connect(old).unwrap();
+        waiting.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        let (second, new) = listener();
+        clients
+            .open(Kind::Rest, second, greeting(), poll.registry(), now)
+            .unwrap();
+        assert_eq!(clients.doors[0].guests, 2);
+        assert!(TcpStream::connect(old).is_err());
+        let _late = TcpStream::connect(new).unwrap();
+        clients.ready_to_accept(Kind::Rest);
+        clients.accept(now);
+        assert_eq!(clients.doors[0].guests, 3);
+        clients.read(&mut [0; 64], now);
+        let wish = clients.poll_wish();
+        assert!(matches!(wish, Some((_, _, Wish::Request(_)))), "{wish:?}");
+    }
+
+    #[test]
+    fn a_door_may_be_a_unix_socket() {
+        let name = format!("salara-door-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let listener = UnixListener::bind(&path).unwrap();
+        let (poll, now) = (Poll::new().unwrap(), start());
+        let mut clients = Clients::new();
+        clients
+            .open(
+                Kind::Rest,
+                Box::new(listener),
+                greeting(),
+                poll.registry(),
+                now,
+            )
+            .unwrap();
+        let mut client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        clients.ready_to_accept(Kind::Rest);
+        clients.accept(now);
+        clients.read(&mut [0; 64], now);
+        let (id, peer, _) = clients.poll_wish().unwrap();
+        assert!(peer.is_loopback());
+        assert!(clients.tell(id).is_some());
     }
 }
