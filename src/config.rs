@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::value::Number;
 
 pub mod account;
+pub mod edit;
 mod event;
 mod glob;
 mod ini;

@@ -45,4 +45,6 @@ pub mod crm;
 
 pub mod engine;
 
+pub mod control;
+
 pub mod reactor;

@@ -23,7 +23,9 @@ const IMPURE: [&str; 10] = [
 /// Those that may name the reactor.
 const OVER_REACTOR: [&str; 4] = ["lib.rs", "main.rs", "reactor.rs", "reactor/"];
 /// Modules that are pure by their contract, whatever becomes of the list above.
-const PURE: [&str; 7] = ["value", "config", "ami", "http", "api", "access", "engine"];
+const PURE: [&str; 8] = [
+    "value", "config", "ami", "http", "api", "access", "engine", "control",
+];
 
 /// Words a pure file has no use for.
 const WORDS: [&str; 7] = [
