@@ -17,6 +17,11 @@ pub mod target;
 pub mod trust;
 pub mod worker;
 
+/// The JSON of an event.
+pub const JSON: &str = "application/json";
+/// So much of an answer is worth a line of the log, in letters.
+const MAX_TOLD: usize = 200;
+
 /// Names a post for as long as it is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PostId(pub u64);
@@ -28,7 +33,9 @@ pub struct Delivery {
     pub id: PostId,
     /// `webhook-id`: the same at every attempt.
     pub webhook_id: Box<str>,
-    /// The JSON.
+    /// Its `Content-Type`.
+    pub content_type: &'static str,
+    /// What it says.
     pub body: Box<str>,
 }
 
@@ -52,7 +59,13 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answered { status, said, .. } if said.is_empty() => write!(f, "{status}"),
-            Self::Answered { status, said, .. } => write!(f, "{status} {said:?}"),
+            Self::Answered { status, said, .. } => {
+                let end = said
+                    .char_indices()
+                    .nth(MAX_TOLD)
+                    .map_or(said.len(), |(at, _)| at);
+                write!(f, "{status} {:?}", said.get(..end).unwrap_or_default())
+            }
             Self::Failed(why) => f.write_str(why),
         }
     }

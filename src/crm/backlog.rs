@@ -19,7 +19,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::queue::{Accepted, MAX_BYTES, MAX_POSTS, Memo, Note, Queue};
+use super::queue::{Accepted, MAX_BYTES, MAX_POSTS, Memo, Note, Queue, Standing};
 use super::{Delivery, Outcome, PostId};
 use crate::channel::Post;
 
@@ -71,10 +71,24 @@ impl Backlog {
 
     /// Takes a post in.
     pub fn push(&mut self, post: Post, now: Instant) {
-        let Some(disk) = &mut self.disk else {
-            return self.queue.push(post, now);
-        };
         let accepted = self.queue.accept(post, now);
+        self.take_in(accepted);
+    }
+
+    /// Tries failed posts again; returns how many there are.
+    pub fn replay(&mut self, now: Instant) -> usize {
+        let failed = self.queue.take_failed(now);
+        let count = failed.len();
+        for accepted in failed {
+            self.take_in(accepted);
+        }
+        count
+    }
+
+    fn take_in(&mut self, accepted: Accepted) {
+        let Some(disk) = &mut self.disk else {
+            return self.queue.enter(accepted);
+        };
         let is_behind = disk.unread > 0 || !disk.tail.is_empty();
         let is_full = !self.queue.has_room() && disk.refused_until.is_none();
         if !is_behind && !is_full {
@@ -121,6 +135,26 @@ impl Backlog {
     /// What is to be told; drain it after every call.
     pub fn poll_note(&mut self) -> Option<Note> {
         self.queue.poll_note()
+    }
+
+    /// How things stand.
+    pub fn standing(&self, now: Instant) -> Standing {
+        Standing {
+            waiting: self.len(),
+            in_memory: self.unstored_len(),
+            ..self.queue.standing(now)
+        }
+    }
+
+    /// What failed, the oldest first: why, and the body.
+    pub fn failed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.queue.failed()
+    }
+
+    /// How long posts that come from now on are tried, and how many travel at a time. It cannot
+    /// become one, or cease to be: then all posts would have to change lines.
+    pub fn configure(&mut self, parallel: usize, retry_for: Duration) {
+        self.queue.configure(parallel, retry_for);
     }
 
     /// How many posts wait or are on their way, wherever they are.

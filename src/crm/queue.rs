@@ -12,16 +12,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::{Delivery, Outcome, PostId};
+use super::{Delivery, JSON, Outcome, PostId};
 use crate::ami::instance::Instance;
 use crate::backoff::{Jitter, grown};
 use crate::channel::Post;
 
 mod durable;
+mod failed;
 
 pub(super) use durable::Accepted;
 pub use durable::Memo;
 use durable::{Kept, WebhookId};
+use failed::Failures;
+pub use failed::Standing;
 
 /// More posts than this do not wait: a day of a small office, or some megabytes.
 pub const MAX_POSTS: usize = 16_384;
@@ -54,9 +57,11 @@ pub struct Queue {
     gate: Gate,
     /// The CRM's last word was that it takes posts.
     is_proven: bool,
-    failures: u32,
+    /// How often in a row no answer came.
+    failures_in_row: u32,
     jitter: Jitter,
     dropped: u64,
+    failures: Failures,
     /// What is on disk is still wanted after 410, by a salara that is started again.
     is_durable: bool,
     /// The last post that is on disk: order on disk is order of acceptance.
@@ -149,9 +154,10 @@ impl Queue {
             in_flight: BTreeSet::new(),
             gate: Gate::Open,
             is_proven: false,
-            failures: 0,
+            failures_in_row: 0,
             jitter: Jitter::new(seed),
             dropped: 0,
+            failures: Failures::default(),
             is_durable: false,
             stored_to: PostId(0),
             done: VecDeque::new(),
@@ -196,6 +202,7 @@ impl Queue {
         Some(Delivery {
             id,
             webhook_id: item.webhook_id.spell(&self.instance),
+            content_type: JSON,
             body: item.body.clone(),
         })
     }
@@ -227,11 +234,12 @@ impl Queue {
                     }
                     408 | 425 | 429 | 500..=599 => self.try_later(id, now),
                     _ => {
+                        let said = outcome.to_string();
                         if let Some(item) = self.items.get(&id) {
-                            let (said, body) = (outcome.to_string(), item.body.clone());
+                            let (said, body) = (said.clone(), item.body.clone());
                             self.notes.push_back(Note::Refused { said, body });
                         }
-                        self.finish(id);
+                        self.fail(id, said);
                     }
                 }
                 self.answered();
@@ -257,7 +265,7 @@ impl Queue {
                         body: item.body.clone(),
                     });
                 }
-                self.finish(id);
+                self.fail(id, "tried for as long as retry_for allows".to_owned());
             } else {
                 self.ready.insert(id);
             }
@@ -284,6 +292,13 @@ impl Queue {
         };
     }
 
+    pub(super) fn configure(&mut self, parallel: usize, retry_for: Duration) {
+        self.retry_for = retry_for;
+        if (parallel == 1) == (self.parallel == 1) {
+            self.parallel = parallel;
+        }
+    }
+
     /// What is to be told; drain it after every call.
     pub fn poll_note(&mut self) -> Option<Note> {
         self.notes.pop_front()
@@ -305,7 +320,7 @@ impl Queue {
     }
 
     fn answered(&mut self) {
-        self.failures = 0;
+        self.failures_in_row = 0;
         match self.gate {
             // What was on its way already does not unsay what the CRM asked for.
             Gate::Open | Gate::Gone | Gate::Resting { is_asked: true, .. } => {}
@@ -334,8 +349,8 @@ impl Queue {
                 is_asked: true,
             },
             (Gate::Open | Gate::Probing, wanted) => {
-                self.failures = self.failures.saturating_add(1);
-                let own = self.jitter.spread(grown(FIRST, self.failures, CAP));
+                self.failures_in_row = self.failures_in_row.saturating_add(1);
+                let own = self.jitter.spread(grown(FIRST, self.failures_in_row, CAP));
                 Gate::Resting {
                     until: now + wanted.map_or(own, |wanted| wanted.max(own)),
                     is_asked: wanted.is_some(),

@@ -31,8 +31,8 @@ use crate::config::printable_url;
 const STACK: usize = 256 * 1024;
 /// So much of an answer is read, that its connection can be used again; more is cut off with it.
 const MAX_ANSWER: usize = 64 * 1024;
-/// So much of it is logged.
-const MAX_SAID: usize = 200;
+/// So much of it is told.
+const MAX_SAID: usize = 4096;
 /// Events are small; ureq's own buffers are 128 KiB each. Below 10 KiB it would grow them again for each
 /// body.
 const INPUT_BUFFER: usize = 10 * 1024;
@@ -58,7 +58,7 @@ pub struct Endpoint {
 pub struct Workers {
     client: Arc<Client>,
     limit: usize,
-    threads: Vec<SyncSender<Delivery>>,
+    threads: Vec<SyncSender<(Arc<Client>, Delivery)>>,
     idle: Vec<usize>,
     results: Receiver<(usize, PostId, Outcome)>,
     report: Sender<(usize, PostId, Outcome)>,
@@ -69,14 +69,8 @@ impl Workers {
     /// None is started yet.
     pub fn new(endpoint: Endpoint, limit: usize, waker: Arc<Waker>) -> Self {
         let (report, results) = mpsc::channel();
-        let client = Client {
-            endpoint,
-            connections: limit,
-            agent: OnceLock::new(),
-            hosts: Hosts::default(),
-        };
         Self {
-            client: Arc::new(client),
+            client: Client::new(endpoint, limit),
             limit,
             threads: Vec::new(),
             idle: Vec::new(),
@@ -84,6 +78,12 @@ impl Workers {
             report,
             waker,
         }
+    }
+
+    /// What is started from now on goes there; what is on its way arrives where it was sent.
+    pub fn redirect(&mut self, endpoint: Endpoint, limit: usize) {
+        self.client = Client::new(endpoint, limit);
+        self.limit = limit;
     }
 
     /// Whether a post could be made now.
@@ -98,7 +98,8 @@ impl Workers {
             None => self.spawn()?,
         };
         let thread = self.threads.get(number);
-        let sent = thread.is_some_and(|thread| thread.try_send(delivery).is_ok());
+        let work = (Arc::clone(&self.client), delivery);
+        let sent = thread.is_some_and(|thread| thread.try_send(work).is_ok());
         if sent {
             Ok(())
         } else {
@@ -115,11 +116,10 @@ impl Workers {
 
     fn spawn(&mut self) -> io::Result<usize> {
         let number = self.threads.len();
-        let (hand, work) = mpsc::sync_channel::<Delivery>(1);
+        let (hand, work) = mpsc::sync_channel::<(Arc<Client>, Delivery)>(1);
         let (report, waker) = (self.report.clone(), Arc::clone(&self.waker));
-        let client = Arc::clone(&self.client);
         let run = move || {
-            for delivery in work {
+            for (client, delivery) in work {
                 let outcome = client.deliver(&delivery);
                 if report.send((number, delivery.id, outcome)).is_err() {
                     return;
@@ -156,6 +156,15 @@ enum Connection {
 }
 
 impl Client {
+    fn new(endpoint: Endpoint, connections: usize) -> Arc<Self> {
+        Arc::new(Self {
+            endpoint,
+            connections,
+            agent: OnceLock::new(),
+            hosts: Hosts::default(),
+        })
+    }
+
     fn deliver(&self, delivery: &Delivery) -> Outcome {
         match self.post(delivery, Connection::Any) {
             Err(error) if has_lost_connection(&error) => self.post(delivery, Connection::New),
@@ -182,7 +191,7 @@ impl Client {
             .agent
             .get_or_init(|| self.agent())
             .post(&*target.url)
-            .header("Content-Type", "application/json")
+            .header("Content-Type", delivery.content_type)
             .header("webhook-id", &*delivery.webhook_id)
             .header("webhook-timestamp", timestamp);
         if let Some(signature) = signature {

@@ -509,3 +509,27 @@ fn simulate(seed: u64) {
         assert_eq!(missing.count(), 0, "seed {seed}");
     }
 }
+
+#[test]
+fn what_failed_goes_out_again_behind_what_waits_on_disk() {
+    let mut world = proven();
+    world.push(3);
+    world.turn();
+    while !world.in_flight.is_empty() {
+        world.answer(0, &status(400));
+        world.turn();
+    }
+    world.push(2_000);
+    world.turn();
+    assert_eq!(world.backlog.failed().count(), 3);
+    assert_eq!(world.backlog.replay(world.now), 3);
+    world.take_all();
+    let last: Vec<usize> = world.taken.iter().rev().take(3).map(|(n, _)| *n).collect();
+    assert_eq!((last.len(), world.taken.len()), (3, 2_004));
+    assert!(last.iter().all(|n| (1..=3).contains(n)), "{last:?}");
+    let mut ids: Vec<_> = world.taken.iter().map(|(_, id)| id.clone()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 2_004);
+    assert_eq!(world.on_disk(), [0_usize; 0]);
+}

@@ -42,10 +42,10 @@ pub(super) enum WebhookId {
 /// A post that has a name and is in no line yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::crm) struct Accepted {
-    serial: u64,
-    call: Box<str>,
-    body: Box<str>,
-    since: Instant,
+    pub(super) webhook_id: WebhookId,
+    pub(super) call: Box<str>,
+    pub(super) body: Box<str>,
+    pub(super) since: Instant,
 }
 
 /// What is written down of a post.
@@ -87,7 +87,7 @@ impl Queue {
     pub(in crate::crm) fn accept(&mut self, post: Post, now: Instant) -> Accepted {
         self.accepted += 1;
         Accepted {
-            serial: self.accepted,
+            webhook_id: WebhookId::Own(self.accepted),
             call: post.call,
             body: post.body,
             since: now,
@@ -106,7 +106,7 @@ impl Queue {
             }
         }
         self.insert(Item {
-            webhook_id: WebhookId::Own(accepted.serial),
+            webhook_id: accepted.webhook_id,
             call: accepted.call,
             body: accepted.body,
             since: accepted.since,
@@ -129,7 +129,7 @@ impl Queue {
             webhook_id: WebhookId::Restored(webhook_id),
             call: post.call,
             body: post.body,
-            since: now,
+            since: now.checked_sub(age).unwrap_or(now),
             until: now + self.retry_for.saturating_sub(age),
             attempts: 0,
             kept: Kept::Disk(number),
@@ -182,7 +182,7 @@ impl Queue {
     /// How a post that is in no line would be written down.
     pub(in crate::crm) fn memo<'a>(&self, accepted: &'a Accepted) -> Memo<'a> {
         Memo {
-            webhook_id: WebhookId::Own(accepted.serial).spell(&self.instance),
+            webhook_id: accepted.webhook_id.spell(&self.instance),
             call: &accepted.call,
             body: &accepted.body,
             since: accepted.since,

@@ -1,6 +1,7 @@
 use super::*;
 
 mod bounds;
+mod failed;
 mod order;
 mod random;
 mod trouble;
