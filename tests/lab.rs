@@ -32,6 +32,8 @@ on_both! {
     the_trunk_brings_any_number
     a_transfer_before_the_answer_is_followed
     a_transfer_after_the_answer_is_followed
+    a_transfer_ends_as_the_phone_says
+    callers_may_hide_their_number
     users_may_do_what_they_may
     it_comes_back_after_a_kill
     it_stops_when_asked
@@ -257,6 +259,55 @@ fn a_transfer_after_the_answer_is_followed(asterisk: Asterisk) {
     assert!(first.wait(Stage::Ended, SOON));
 }
 
+fn a_transfer_ends_as_the_phone_says(asterisk: Asterisk) {
+    let caller = Phone::registered(&asterisk, "8003", Behaviour::ANSWER);
+    let mut ami = asterisk.ami();
+    for (on_refer, status) in [
+        (OnRefer::Notify(200), "SUCCESS"),
+        (OnRefer::Decline, "FAILURE"),
+        (OnRefer::Notify(486), "FAILURE"),
+    ] {
+        ami.mark();
+        caller.on_refer(on_refer);
+        let server = serve_agi(&asterisk, "8002");
+        let call = caller.call("5001");
+        let told = ami.wait_event(SOON, |f| {
+            f.is("VarSet") && f.get("Variable") == "TRANSFERSTATUS" && f.get("Value") != "UNKNOWN"
+        });
+        let got = told.map(|f| f.get("Value").to_owned());
+        assert_eq!(got.as_deref(), Some(status), "{on_refer:?}");
+        server.join().unwrap();
+        assert!(call.wait(Stage::Ended, SOON));
+        assert_eq!(call.followed_by(Duration::ZERO).map(|c| c.number()), None);
+    }
+}
+
+fn callers_may_hide_their_number(asterisk: Asterisk) {
+    let trunk = Phone::start_at(
+        asterisk.trunk_port(),
+        asterisk.sip_addr(),
+        "trunk",
+        Behaviour::ANSWER,
+    );
+    for (from, number) in [
+        ("\"Smith\" <sip:87012223344@127.0.0.1>", "87012223344"),
+        (
+            "\"Anonymous\" <sip:anonymous@anonymous.invalid>",
+            "anonymous",
+        ),
+        ("<sip:127.0.0.1>", "unknown"),
+    ] {
+        let server = serve_agi(&asterisk, "8002");
+        let call = trunk.call_from(from, "5000");
+        let environment = server.join().unwrap();
+        assert!(
+            environment.contains(&format!("agi_callerid: {number}")),
+            "{from}: {environment:?}"
+        );
+        assert!(call.wait(Stage::Ended, SOON));
+    }
+}
+
 fn users_may_do_what_they_may(asterisk: Asterisk) {
     let login = |user: &str| Ami::login(asterisk.ami_addr(), user, &asterisk.secret(user));
     assert_eq!(login("denied").unwrap_err(), "Authentication failed");
@@ -372,8 +423,8 @@ fn the_crm_fails_as_it_is_told() {
     assert_eq!(crm.requests().len(), 4);
 }
 
-/// A FastAGI server for one call, which it transfers.
-fn serve_agi(asterisk: &Asterisk, target: &str) -> thread::JoinHandle<()> {
+/// A FastAGI server for one call, which it transfers; what it was told comes out in the end.
+fn serve_agi(asterisk: &Asterisk, target: &str) -> thread::JoinHandle<Vec<String>> {
     let listener = TcpListener::bind(("127.0.0.1", asterisk.agi_port())).unwrap();
     let command = format!("EXEC Transfer {}/{target}\n", asterisk.tech());
     thread::spawn(move || {
@@ -394,6 +445,7 @@ fn serve_agi(asterisk: &Asterisk, target: &str) -> thread::JoinHandle<()> {
             answer.starts_with("200 result=0") || answer == "HANGUP",
             "{answer}"
         );
+        environment
     })
 }
 

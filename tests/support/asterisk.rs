@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
@@ -314,8 +315,9 @@ impl Asterisk {
             ("@AGI_PORT@", port(AGI)),
             ("@TRUNK_PORT@", port(TRUNK)),
             ("@DEAD_PORT@", port(DEAD)),
-            ("@RTP_START@", port(RTP)),
-            ("@RTP_END@", port(Ports::COUNT - 1)),
+            ("@RTP_START@", RTP.start().to_string()),
+            ("@RTP_END@", RTP.end().to_string()),
+            ("@REDIRECT@", self.redirect()),
         ];
         for entry in fs::read_dir(templates).expect("the templates") {
             let template = entry.expect("a template").path();
@@ -325,6 +327,14 @@ impl Asterisk {
             }
             let file = template.file_name().expect("a name");
             fs::write(self.etc().join(file), text).expect("a file of the configuration");
+        }
+    }
+
+    /// What Transfer wants to lead a caller back through this Asterisk.
+    fn redirect(&self) -> String {
+        match self.version {
+            Version::V16 => "SIP/${target}".to_owned(),
+            Version::V22 => format!("PJSIP/sip:${{target}}@{}", self.sip_addr()),
         }
     }
 
@@ -566,8 +576,9 @@ const TRUNK: u16 = 4;
 const DEAD: u16 = 5;
 const SPARE: u16 = 6;
 const SPARE_COUNT: u16 = 10;
-/// From here to the end of the block; each leg of a call takes two.
-const RTP: u16 = 16;
+/// For the sound of all of them: each leg of a call takes two, and Asterisk passes over what
+/// another one has.
+const RTP: RangeInclusive<u16> = 28_000..=31_999;
 
 /// `ExtensionState` of a phone that cannot be called.
 const UNAVAILABLE: i32 = 4;

@@ -17,7 +17,7 @@ pub struct Ports {
 
 impl Ports {
     /// How many there are, the locked one included.
-    pub const COUNT: u16 = 256;
+    pub const COUNT: u16 = 32;
 
     /// Takes a block of which every port is free for TCP and UDP.
     pub fn take() -> Self {
@@ -49,6 +49,7 @@ impl Ports {
     }
 }
 
-/// Below it are the ports that people give to their servers, above [`LAST`] the ephemeral ones.
+/// Below it are the ports that people give to their servers, above [`LAST`] those of sound and the
+/// ephemeral ones.
 const FIRST: u16 = 10_240;
-const LAST: u16 = 32_000;
+const LAST: u16 = 28_000;

@@ -118,6 +118,17 @@ pub fn tag(value: &str) -> Option<&str> {
     rest.split([';', '>', ' ']).next()
 }
 
+/// A From or To header as it is before it has a tag.
+pub fn without_tag(value: &str) -> &str {
+    value.split(";tag=").next().unwrap_or(value)
+}
+
+/// What stands before the URI of a From or To header, without quotes.
+pub fn display_name(value: &str) -> &str {
+    let name = value.split_once('<').map_or("", |(name, _)| name);
+    name.trim().trim_matches('"')
+}
+
 /// The URI of a From, To, Contact or Refer-To header.
 pub fn uri(value: &str) -> &str {
     match value.split_once('<') {
