@@ -14,6 +14,10 @@ pub mod queue;
 pub mod sign;
 pub mod spool;
 pub mod target;
+#[cfg(feature = "tls")]
+pub mod trust;
+#[cfg(not(feature = "tls"))]
+#[path = "crm/plain.rs"]
 pub mod trust;
 pub mod worker;
 

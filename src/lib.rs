@@ -17,8 +17,8 @@
 //!      └── reactor: mio, the clock, threads, read and write      config: read once, passed in
 //! ```
 //!
-//! - Pure: all but `reactor`, `main`, and in `crm` the threads (`worker`, with `hosts` and `trust`)
-//!   and the files (`spool`). They know no sockets, files, threads or clocks; time is an argument. A
+//! - Pure: all but `reactor`, `main`, and in `crm` the threads (`worker`, with `hosts`, `trust`
+//!   and its stand-in `plain`) and the files (`spool`). They know no sockets, files, threads or clocks; time is an argument. A
 //!   test keeps them so.
 //! - Every machine obeys one contract: `handle_*` feeds it, `poll_*` outputs are drained to `None`
 //!   after each feeding, `poll_timeout` says when `handle_timeout` is wanted, `outgoing` and `sent`

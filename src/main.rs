@@ -15,6 +15,7 @@ use std::time::SystemTime;
 use log::{LevelFilter, error, warn};
 use salara::ami::instance::Instance;
 use salara::config::{Config, Parsed, Severity, Verbosity};
+use salara::crm::target::Target;
 use salara::crm::trust;
 use salara::reactor::{self, Setup};
 
@@ -157,11 +158,26 @@ fn refused(file: &Path, parsed: &Parsed) -> Option<String> {
         let line = parsed.given.line(key).unwrap_or(0);
         format!("{}:{line}: {key}: {why}", file.display())
     };
-    let Config { ami, security, .. } = &parsed.config;
+    let Config {
+        ami, url, security, ..
+    } = &parsed.config;
     if ami.tls {
         let why =
             "AMI over TLS is not in this version, and the secret is not sent in clear instead";
         return Some(at("tls", why));
+    }
+    let urls = [
+        ("dest_url", &url.dest_url),
+        ("dest_url_event", &url.dest_url_event),
+    ];
+    let mut https = urls
+        .into_iter()
+        .filter(|(key, url)| parsed.given.line(key).is_some() && Target::new(url).is_https());
+    if !trust::AVAILABLE
+        && let Some((key, _)) = https.next()
+    {
+        let why = "this salara is built without TLS: give an http:// URL, or install one with it";
+        return Some(at(key, why));
     }
     let ca = security.crm_ca.as_ref()?;
     trust::check(ca).err().map(|why| at("crm_ca", &why))

@@ -20,10 +20,15 @@ mod support;
 mod load;
 #[path = "crm/office.rs"]
 mod office;
+#[cfg(not(feature = "tls"))]
+#[path = "crm/plain.rs"]
+mod plain;
 #[path = "crm/signed.rs"]
 mod signed;
+#[cfg(feature = "tls")]
 #[path = "crm/tls.rs"]
 mod tls;
+#[cfg(feature = "tls")]
 #[path = "support/tls.rs"]
 mod tls_front;
 

@@ -8,14 +8,21 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use log::warn;
-use rustls::crypto::{CryptoProvider, KeyProvider, ring};
-use rustls::pki_types::{PrivateKeyDer, UnixTime};
-use rustls::sign::SigningKey;
+use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, RootCertStore};
-use ureq::tls::{Certificate, PemItem};
+use ureq::config::ConfigBuilder;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::typestate::AgentScope;
+
+use super::worker::Endpoint;
+
+mod provider;
+
+/// Whether `https` can be posted to.
+pub const AVAILABLE: bool = true;
 
 /// Where systems keep the certificates they trust.
 const SYSTEM: [&str; 3] = [
@@ -39,27 +46,29 @@ pub fn check(file: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// ring, without what only a server or a client with a certificate of its own needs: 47 KB.
-pub(super) fn provider() -> CryptoProvider {
-    CryptoProvider {
-        kx_groups: vec![ring::kx_group::X25519, ring::kx_group::SECP256R1],
-        key_provider: &NoKeys,
-        ..ring::default_provider()
-    }
-}
-
-/// salara shows no certificate.
-#[derive(Debug)]
-struct NoKeys;
-
-impl KeyProvider for NoKeys {
-    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
-        Err(Error::General("salara has no private keys".to_owned()))
-    }
+/// Gives an agent the means to post to `https`.
+pub(super) fn secure(
+    agent: ConfigBuilder<AgentScope>,
+    endpoint: &Endpoint,
+) -> ConfigBuilder<AgentScope> {
+    static PROVIDER: Once = Once::new();
+    // It can only be installed once, and only we do.
+    PROVIDER.call_once(|| drop(provider::provider().install_default()));
+    let Endpoint { verify, ca, .. } = endpoint;
+    let roots = if endpoint.target.is_https() && *verify {
+        roots(ca.as_deref())
+    } else {
+        Vec::new()
+    };
+    let tls = TlsConfig::builder()
+        .disable_verification(!verify)
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .build();
+    agent.tls_config(tls)
 }
 
 /// The certificates the CRM's is checked against: the system's and these.
-pub(super) fn roots(more: Option<&Path>) -> Vec<Certificate<'static>> {
+fn roots(more: Option<&Path>) -> Vec<Certificate<'static>> {
     let system = SYSTEM.iter().map(Path::new).find(|path| path.exists());
     let mut roots = Vec::new();
     for file in system.into_iter().chain(more) {
@@ -94,8 +103,17 @@ fn read(file: &Path) -> Result<Vec<Certificate<'static>>, String> {
     Ok(certificates)
 }
 
-/// What went wrong with TLS and, where it is known, what to do about it.
-pub(super) fn explain(error: &Error) -> String {
+/// What went wrong with TLS, if that was it, and, where it is known, what to do about it.
+pub(super) fn explain(error: &ureq::Error) -> Option<String> {
+    match error {
+        ureq::Error::Rustls(error) => Some(explain_tls(error)),
+        // A handshake that fails comes as an error of the stream.
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref().map(explain_tls),
+        _ => None,
+    }
+}
+
+fn explain_tls(error: &Error) -> String {
     let advice = match error {
         Error::InvalidCertificate(why) => return explain_certificate(why),
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
@@ -104,7 +122,9 @@ pub(super) fn explain(error: &Error) -> String {
         Error::AlertReceived(
             AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure,
         )
-        | Error::PeerIncompatible(_) => "it and salara have no TLS in common: it must know 1.2",
+        | Error::PeerIncompatible(_) => {
+            "it and salara have no TLS in common: it must know 1.2 or 1.3, with AES-GCM"
+        }
         _ => "TLS failed",
     };
     format!("{advice} ({error})")

@@ -11,13 +11,12 @@
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use log::debug;
 use mio::Waker;
-use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, http};
 
@@ -218,19 +217,6 @@ impl Client {
     }
 
     fn agent(&self) -> Agent {
-        static PROVIDER: Once = Once::new();
-        // It can only be installed once, and only we do.
-        PROVIDER.call_once(|| drop(trust::provider().install_default()));
-        let Endpoint { verify, ca, .. } = &self.endpoint;
-        let roots = if self.endpoint.target.is_https() && *verify {
-            trust::roots(ca.as_deref())
-        } else {
-            Vec::new()
-        };
-        let tls = TlsConfig::builder()
-            .disable_verification(!verify)
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .build();
         let config = Agent::config_builder()
             .timeout_global(Some(self.endpoint.timeout))
             .http_status_as_error(false)
@@ -242,27 +228,27 @@ impl Client {
             .output_buffer_size(OUTPUT_BUFFER)
             .max_idle_connections(self.connections)
             .max_idle_connections_per_host(self.connections)
-            .user_agent(concat!("salara/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls)
-            .build();
+            .user_agent(concat!("salara/", env!("CARGO_PKG_VERSION")));
+        let config = trust::secure(config, &self.endpoint).build();
         Agent::with_parts(config, DefaultConnector::default(), self.hosts.clone())
     }
 
     /// What went wrong and, where it is known, what to do about it.
     fn explain(&self, error: &ureq::Error) -> String {
+        if let Some(text) = trust::explain(error) {
+            return text;
+        }
         match error {
             ureq::Error::Timeout(_) => {
                 let seconds = self.endpoint.timeout.as_secs();
                 format!("no answer within {seconds} s (curlopt_timeout)")
             }
-            ureq::Error::Rustls(error) => trust::explain(error),
-            ureq::Error::Io(error) => match tls_error(error) {
-                Some(error) => trust::explain(error),
-                None if has_ended(error) => "the connection ended before an answer".into(),
-                // The system's texts begin with a capital, its kinds do not.
-                None if error.raw_os_error().is_some() => error.kind().to_string(),
-                None => error.to_string(),
-            },
+            ureq::Error::Io(error) if has_ended(error) => {
+                "the connection ended before an answer".into()
+            }
+            // The system's texts begin with a capital, its kinds do not.
+            ureq::Error::Io(error) if error.raw_os_error().is_some() => error.kind().to_string(),
+            ureq::Error::Io(error) => error.to_string(),
             ureq::Error::Protocol(error) => {
                 let doubt = if self.endpoint.target.is_https() {
                     "is dest_url_event right?"
@@ -322,7 +308,7 @@ fn retry_after(response: &http::Response<Body>) -> Option<Duration> {
 }
 
 fn has_lost_connection(error: &ureq::Error) -> bool {
-    matches!(error, ureq::Error::Io(error) if tls_error(error).is_none() && has_ended(error))
+    matches!(error, ureq::Error::Io(error) if has_ended(error)) && trust::explain(error).is_none()
 }
 
 fn has_ended(error: &io::Error) -> bool {
@@ -333,9 +319,4 @@ fn has_ended(error: &io::Error) -> bool {
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::UnexpectedEof
     )
-}
-
-/// A handshake that fails comes as an error of the stream.
-fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
-    error.get_ref()?.downcast_ref()
 }

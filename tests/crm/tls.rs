@@ -6,6 +6,9 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::thread;
 
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
+use rustls::crypto::ring::cipher_suite::*;
+
 use crate::office::Office;
 use crate::support::daemon::{run, scratch_dir};
 use crate::tls_front::{Authority, Identity, TlsFront};
@@ -76,6 +79,56 @@ fn a_private_authority_vouches_for_the_crm() {
     let office = office.assert_all(4, 25);
     assert_eq!(office.said("WARN"), 0, "{:?}", office.salara.log());
     assert!(front.connections() <= 4, "{}", front.connections());
+}
+
+#[test]
+fn each_cipher_and_kind_of_key_is_spoken_but_chacha20() {
+    let authority = Authority::new("ours");
+    let scratch = Scratch::new();
+    let ca = scratch.file("crm-ca.pem", authority.pem());
+    let conf = format!("[security]\ntls_verify=1\ncrm_ca={}\n", ca.display());
+    let open = |suite, key| {
+        let identity = authority.issue_for(key, HERE, NOW);
+        let mut front = None;
+        let office = Office::open_with(
+            |crm| {
+                let started = TlsFront::speaking(&[suite], &identity, crm.addr());
+                front.insert(started).url("/event")
+            },
+            &conf,
+            |_, _| None,
+        );
+        office.tell(1, 0..1);
+        (office, front)
+    };
+    let new = |kind| KeyPair::generate_for(kind).unwrap();
+    let rsa = || KeyPair::from_pem(include_str!("rsa.pem")).unwrap();
+    for (suite, key) in [
+        (TLS13_AES_256_GCM_SHA384, rsa()),
+        (TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, rsa()),
+        (TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, rsa()),
+        (TLS13_AES_256_GCM_SHA384, new(&PKCS_ECDSA_P384_SHA384)),
+        (TLS13_AES_128_GCM_SHA256, new(&PKCS_ED25519)),
+        (
+            TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            new(&PKCS_ECDSA_P256_SHA256),
+        ),
+        (
+            TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            new(&PKCS_ECDSA_P384_SHA384),
+        ),
+    ] {
+        open(suite, key).0.assert_all(1, 1);
+    }
+    for suite in [
+        TLS13_CHACHA20_POLY1305_SHA256,
+        TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    ] {
+        let (office, _front) = open(suite, new(&PKCS_ECDSA_P256_SHA256));
+        let line = office.salara.wait_log("the CRM does not take events: ");
+        let said = "it and salara have no TLS in common: it must know 1.2 or 1.3, with AES-GCM";
+        assert!(line.contains(said), "{line}");
+    }
 }
 
 #[test]

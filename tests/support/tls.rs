@@ -9,8 +9,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::ALL_CIPHER_SUITES;
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedCipherSuite};
 
 /// Who signs certificates.
 pub struct Authority {
@@ -45,10 +47,14 @@ impl Authority {
 
     /// A server's certificate for this name, of the years between these.
     pub fn issue(&self, name: &str, years: (i32, i32)) -> Identity {
+        self.issue_for(KeyPair::generate().unwrap(), name, years)
+    }
+
+    /// The same for a key of another kind.
+    pub fn issue_for(&self, key: KeyPair, name: &str, years: (i32, i32)) -> Identity {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
         params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
-        let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity { certificate, key }
     }
@@ -84,8 +90,20 @@ pub struct TlsFront {
 impl TlsFront {
     /// Starts one in front of `behind`.
     pub fn start(identity: &Identity, behind: SocketAddr) -> Self {
+        Self::speaking(ALL_CIPHER_SUITES, identity, behind)
+    }
+
+    /// Starts one that knows only these ciphers.
+    pub fn speaking(
+        suites: &[SupportedCipherSuite],
+        identity: &Identity,
+        behind: SocketAddr,
+    ) -> Self {
         let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(CryptoProvider {
+            cipher_suites: suites.to_vec(),
+            ..rustls::crypto::ring::default_provider()
+        });
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
