@@ -10,6 +10,9 @@ CARGO ?= cargo
 export CLIPPY_CONF_DIR = $(CURDIR)/tests/lint
 RELEASE = target/release/salara
 
+# What cannot stand in Cargo.toml; cross/no-unwind.ld says what it is good for.
+SMALL = -C link-arg=-Wl,--no-eh-frame-hdr,-T,cross/no-unwind.ld
+
 # $(call install,PACKAGES): by root, or by who may become it.
 install = $$([ "$$(id -u)" = 0 ] || echo sudo) sh -c "apt-get update -q && apt-get install -qy $(1)"
 
@@ -19,10 +22,10 @@ all: release
 
 .PHONY: release
 release: prerequisites
-	$(CARGO) build --release --locked
+	$(CARGO) rustc --release --locked --bin salara -- $(SMALL)
 
-demo: prerequisites
-	$(CARGO) build --release --locked --bin salara --example demo
+demo: release
+	$(CARGO) build --release --locked --example demo
 	@$(CARGO) run --release --quiet --locked --example demo
 
 test: prerequisites test-tools
