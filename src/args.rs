@@ -55,7 +55,7 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
 pub(crate) const HELP: &str = "\
 salara - a bridge between an Asterisk PBX and the web
 
-Usage: salara [-c FILE]           run in the foreground, log to stderr
+Usage: salara [-c FILE]           run in the foreground
        salara [-c FILE] --check   say what is wrong with FILE, and exit
 
 Options:
@@ -72,7 +72,7 @@ REST on rest_server (127.0.0.1:5058): curl -d BODY localhost:5058, BODY being
   {\"peer\":\"8003\"}                                   state of a peer
   {\"chan\":\"PJSIP/8003-00000020\"}                    state of a channel
 
-SIGTERM and SIGINT end it.
+SIGTERM and SIGINT end it, SIGUSR1 opens the log's file anew.
 Exit: 0 ended, 1 failed, 2 wrong arguments or configuration.
 ";
 

@@ -28,7 +28,7 @@ mod read;
 mod secret;
 
 pub use event::{CallLevel, StateLevel, Verbosity};
-pub use kinds::{CallRate, ChannelReply, GoodStatus, KeyNames, Tech, Transfer};
+pub use kinds::{CallRate, ChannelReply, GoodStatus, KeyNames, LogTo, Tech, Transfer};
 pub use net::{Cidr, default_allow, loopback};
 pub use problem::{Problem, Severity};
 pub use secret::{Secret, printable_url};
@@ -58,6 +58,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// `[compat]`
     pub compat: Compat,
+    /// `[log]`: where the log goes.
+    pub log_to: LogTo,
 }
 
 /// `[general]`

@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::time::SystemTime;
 
-use log::{LevelFilter, error, warn};
+use log::{error, warn};
 use salara::ami::instance::Instance;
-use salara::config::{Config, Parsed, Severity, Verbosity};
+use salara::config::{Config, LogTo, Parsed, Severity};
 use salara::crm::target::Target;
 use salara::crm::trust;
+use salara::logging;
 use salara::reactor::{self, Setup};
 
 mod args;
@@ -79,19 +80,31 @@ fn run(file: &Path) -> ExitCode {
         Ok(parsed) => parsed,
         Err(why) => return refuse(&why),
     };
-    start_log(parsed.config.event.verbose);
+    if let Err(why) = logging::start(&parsed.config.log_to, parsed.config.event.verbose) {
+        return refuse(&why);
+    }
     for problem in &parsed.problems {
         match problem.severity {
             Severity::Error => error!("{}:{problem}", file.display()),
             Severity::Warning => warn!("{}:{problem}", file.display()),
         }
     }
+    let is_elsewhere = parsed.config.log_to != LogTo::Stderr;
+    let fail = |why: &str, code| {
+        error!("{why}");
+        if is_elsewhere {
+            complain(&format!("salara: {why}"));
+        }
+        ExitCode::from(code)
+    };
     if parsed.has_errors() {
+        if is_elsewhere {
+            complain(&format!("salara: {}: see the log", file.display()));
+        }
         return ExitCode::from(MISCONFIGURED);
     }
     if let Some(why) = refused(file, &parsed) {
-        error!("{why}");
-        return ExitCode::from(MISCONFIGURED);
+        return fail(&why, MISCONFIGURED);
     }
     for line in unhonoured(file, &parsed) {
         warn!("{line}");
@@ -113,10 +126,7 @@ fn run(file: &Path) -> ExitCode {
     };
     match reactor::run(setup) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            error!("{why}");
-            ExitCode::from(FAILED)
-        }
+        Err(why) => fail(&why.to_string(), FAILED),
     }
 }
 
@@ -215,31 +225,6 @@ fn unhonoured(file: &Path, parsed: &Parsed) -> Vec<String> {
         ));
     }
     lines
-}
-
-fn start_log(verbose: Verbosity) {
-    let level = match verbose {
-        Verbosity::Off => LevelFilter::Warn,
-        Verbosity::On => LevelFilter::Info,
-        Verbosity::Debug | Verbosity::Dump => LevelFilter::Debug,
-    };
-    let mut config = simplelog::ConfigBuilder::new();
-    // Our own lines only: libraries log bytes, and among them what must not be seen.
-    for target in ["salara", "ami", "rest", "crm", "call"] {
-        config.add_filter_allow_str(target);
-    }
-    if verbose == Verbosity::Dump {
-        // Whole messages, as they came.
-        config.add_filter_allow_str("wire");
-    }
-    let config = config
-        .set_time_format_rfc3339()
-        .set_thread_level(LevelFilter::Off)
-        .set_location_level(LevelFilter::Off)
-        .set_target_level(LevelFilter::Error)
-        .build();
-    // Only a second logger could make this fail.
-    drop(simplelog::WriteLogger::init(level, config, io::stderr()));
 }
 
 fn refuse(why: &str) -> ExitCode {

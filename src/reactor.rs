@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use log::{debug, error, info, warn};
 use mio::net::TcpListener;
 use mio::{Events, Poll, Token, Waker};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::access::Access;
@@ -26,6 +26,7 @@ use crate::api::{self, Reply};
 use crate::config::{CallLevel, Config, StateLevel};
 use crate::engine::{self, Engine};
 use crate::http;
+use crate::logging;
 
 mod account;
 mod clients;
@@ -105,8 +106,6 @@ struct Reactor {
     posts: Posts,
     /// The connect under way.
     attempt: Option<Attempt>,
-    /// Refused clients, counted between two lines of the log.
-    refusals: Refusals,
     /// When the end does not wait any longer for replies that are owed.
     stop_at: Option<Instant>,
     stop_asked: bool,
@@ -118,19 +117,13 @@ struct Attempt {
     credentials: session::Credentials,
 }
 
-/// Says the first refusal aloud and counts the rest of its minute.
-#[derive(Debug, Default)]
-struct Refusals {
-    quiet_until: Option<Instant>,
-    unsaid: u32,
-}
-
 impl Reactor {
     fn new(setup: Setup) -> Result<Self, RunError> {
         let system = |what| move |error| RunError::System(what, error);
         let poll = Poll::new().map_err(system("poll"))?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(system("waker"))?);
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(system("signals"))?;
+        let mut signals =
+            Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(system("signals"))?;
         let registry = poll.registry();
         registry
             .register(&mut signals, SIGNALS, mio::Interest::READABLE)
@@ -177,7 +170,6 @@ impl Reactor {
             signals,
             clients,
             attempt: None,
-            refusals: Refusals::default(),
             stop_at: None,
             stop_asked: false,
         })
@@ -202,7 +194,9 @@ impl Reactor {
             timeout = self.timeout(now);
         }
         #[expect(clippy::disallowed_methods, reason = "the loop owns the clock")]
-        self.posts.stop(Instant::now());
+        let now = Instant::now();
+        self.posts.stop(now);
+        logging::finish(now);
         info!(target: "salara", "stopped");
         Ok(())
     }
@@ -218,6 +212,10 @@ impl Reactor {
             WAKER => {}
             SIGNALS => {
                 for signal in self.signals.pending() {
+                    if signal == SIGUSR1 {
+                        logging::reopen_or_say();
+                        continue;
+                    }
                     info!(target: "salara", "signal {signal}: stopping");
                     self.stop_asked = true;
                 }
@@ -256,6 +254,7 @@ impl Reactor {
         self.write_link(now);
         self.posts.turn(now);
         self.clients.write(self.poll.registry(), now);
+        logging::handle_timeout(now);
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
@@ -291,7 +290,7 @@ impl Reactor {
                     self.drain(now);
                 }
                 Err(reply) => {
-                    self.refusals.say(peer, &reply, now);
+                    log_refusal(peer, &reply);
                     self.reply(id, &reply, now);
                 }
             }
@@ -407,24 +406,12 @@ impl Reactor {
     }
 }
 
-impl Refusals {
-    fn say(&mut self, peer: std::net::IpAddr, reply: &Reply, now: Instant) {
-        let why = reply.error.as_deref().unwrap_or_default();
-        debug!(target: "rest", "{peer}: {} {why}", reply.status);
-        // A request that is not understood is its client's business; one that may not be is ours.
-        if !matches!(reply.status, 401 | 403 | 429) {
-            return;
-        }
-        if self.quiet_until.is_some_and(|until| now < until) {
-            self.unsaid = self.unsaid.saturating_add(1);
-            return;
-        }
-        match self.unsaid {
-            0 => warn!(target: "rest", "{peer}: refused: {why}"),
-            more => warn!(target: "rest", "{peer}: refused: {why} ({more} more since)"),
-        }
-        self.unsaid = 0;
-        self.quiet_until = Some(now + Duration::from_secs(60));
+fn log_refusal(peer: std::net::IpAddr, reply: &Reply) {
+    let why = reply.error.as_deref().unwrap_or_default();
+    debug!(target: "rest", "{peer}: {} {why}", reply.status);
+    // A request that is not understood is its client's business; one that may not be is ours.
+    if matches!(reply.status, 401 | 403 | 429) {
+        warn!(target: "rest", "{peer}: refused: {why}");
     }
 }
 

@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use salara::config::{CallLevel, Config, GoodStatus, KeyNames, Parsed, Severity};
+use salara::config::{CallLevel, Config, GoodStatus, KeyNames, LogTo, Parsed, Severity};
 use salara::config::{StateLevel, Tech, Transfer, Verbosity};
 
 #[path = "config/account.rs"]
@@ -131,9 +131,10 @@ fn every_value_of_a_full_file_arrives() {
         Duration::from_secs(7 * 24 * 60 * 60)
     );
     assert!(config.compat.bare_reply);
+    assert_eq!(config.log_to, LogTo::File("/var/log/salara.log".into()));
 
-    assert_eq!(given.keys().iter().filter(|key| key.new).count(), 23);
-    assert_eq!(given.keys().len(), 45);
+    assert_eq!(given.keys().iter().filter(|key| key.new).count(), 24);
+    assert_eq!(given.keys().len(), 46);
     assert_eq!(given.line("agi_server"), Some(23));
 
     let printed = format!("{config:?}");
@@ -187,7 +188,7 @@ fn the_shipped_file_shows_every_key_with_a_good_value() {
     let parsed = Config::parse(&shown);
     assert_eq!(problems("salara.conf", &parsed), "");
     let without_example = ["secret", "rest_token", "signing_secret"];
-    assert_eq!(parsed.given.keys().len(), 45 - without_example.len());
+    assert_eq!(parsed.given.keys().len(), 46 - without_example.len());
     for key in without_example {
         assert!(text.contains(&format!("\n;{key}=\n")), "{key}");
     }

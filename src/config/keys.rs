@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::event::{CallLevel, StateLevel, Verbosity};
-use super::kinds::{CallRate, ChannelReply, KeyNames, Tech, Transfer};
+use super::kinds::{CallRate, ChannelReply, KeyNames, LogTo, Tech, Transfer};
 use super::net;
 use super::problem::{Remark, quote};
 use super::read::{self, Told};
@@ -308,6 +308,10 @@ pub(super) static KEYS: &[Key] = &[
             "documented or module",
         )
     }),
+    new("log", "log_to", |c, v| {
+        let wanted = "stderr, syslog or the absolute path of a file";
+        read::accept(&mut c.log_to, LogTo::parse(v), v, wanted)
+    }),
 ];
 
 fn call_level(slot: &mut CallLevel, value: &str) -> Told {
@@ -389,7 +393,7 @@ mod tests {
     #[test]
     fn no_new_key_can_be_misread_by_the_old_module() {
         let (old, new): (Vec<_>, Vec<_>) = KEYS.iter().partition(|key| key.age == Age::Legacy);
-        assert_eq!((old.len(), new.len()), (22, 23));
+        assert_eq!((old.len(), new.len()), (22, 24));
         for new in new {
             for old in &old {
                 let line = format!("{}=", new.name);

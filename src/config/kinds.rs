@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 /// The channel technology of phones that have no hint, `tech`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,36 @@ impl fmt::Display for Tech {
             Self::Named(name) => write!(f, "{name}"),
         }
     }
+}
+
+/// Where the log goes, `log_to`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogTo {
+    /// Where whoever started salara reads it.
+    #[default]
+    Stderr,
+    /// The syslog daemon behind this socket.
+    Syslog(PathBuf),
+    /// This file.
+    File(PathBuf),
+}
+
+impl LogTo {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "stderr" => Some(Self::Stderr),
+            "syslog" => Some(Self::Syslog("/dev/log".into())),
+            _ => match text.strip_prefix("syslog:") {
+                Some(socket) => absolute(socket).map(Self::Syslog),
+                None => absolute(text).map(Self::File),
+            },
+        }
+    }
+}
+
+/// A relative path would mean something else to each who starts salara.
+fn absolute(path: &str) -> Option<PathBuf> {
+    (path.starts_with('/') && !path.ends_with('/') && !path.contains('\0')).then(|| path.into())
 }
 
 /// How an incoming call is handed over, `transfer`.
@@ -183,6 +214,28 @@ mod tests {
         assert_eq!(Tech::parse("AUTO"), Some(Tech::Auto));
         for text in ["", "SIP/", "a b", "SIP&x"] {
             assert_eq!(Tech::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_log_goes_to_stderr_syslog_or_an_absolute_path() {
+        for (text, wanted) in [
+            ("stderr", LogTo::Stderr),
+            ("syslog", LogTo::Syslog("/dev/log".into())),
+            ("syslog:/run/x", LogTo::Syslog("/run/x".into())),
+            ("/var/log/salara", LogTo::File("/var/log/salara".into())),
+        ] {
+            assert_eq!(LogTo::parse(text), Some(wanted));
+        }
+        for text in [
+            "",
+            "stdout",
+            "salara.log",
+            "syslog:",
+            "syslog:x",
+            "/var/log/",
+        ] {
+            assert_eq!(LogTo::parse(text), None, "{text}");
         }
     }
 

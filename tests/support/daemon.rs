@@ -175,17 +175,14 @@ impl Salara {
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
     /// Sends SIGTERM and waits for the end.
     pub fn stop(&mut self) -> ExitStatus {
-        let pid = self.pid().to_string();
-        assert!(
-            // The shell's own: a small Debian has no program of that name.
-            Command::new("sh")
-                .args(["-c", &format!("kill -TERM {pid}")])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("TERM");
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -209,6 +206,18 @@ impl Drop for Salara {
         }
         drop(fs::remove_dir_all(&self.dir));
     }
+}
+
+/// Sends a process a signal, by the shell's own `kill`: a small Debian has no program of that name.
+pub fn signal(pid: u32, name: &str) {
+    let kill = format!("kill -{name} {pid}");
+    assert!(
+        Command::new("sh")
+            .args(["-c", &kill])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 /// The salara.conf of a salara beside an Asterisk.
@@ -247,7 +256,7 @@ pub fn scratch_dir() -> PathBuf {
 }
 
 /// The binary under test: cargo's, or the one `SALARA` names (the demo and the cross builds).
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let built = option_env!("CARGO_BIN_EXE_salara").map(Into::into);
     env::var_os("SALARA")
         .or(built)
