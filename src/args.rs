@@ -72,7 +72,8 @@ REST on rest_server (127.0.0.1:5058): curl -d BODY localhost:5058, BODY being
   {\"peer\":\"8003\"}                                   state of a peer
   {\"chan\":\"PJSIP/8003-00000020\"}                    state of a channel
 
-SIGTERM and SIGINT end it, SIGUSR1 opens the log's file anew.
+SIGTERM and SIGINT end it within three seconds: replies that are owed are sent,
+events posted or kept. SIGUSR1 opens the log's file anew.
 Exit: 0 ended, 1 failed, 2 wrong arguments or configuration.
 ";
 

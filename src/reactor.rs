@@ -31,16 +31,19 @@ use crate::logging;
 mod account;
 mod clients;
 mod connection;
+mod holder;
 mod link;
 mod posts;
 mod shelf;
 mod slots;
 mod sockets;
+mod supervisor;
 
 use clients::Clients;
 use connection::{Connection, Kind, Wish};
 use link::{Link, Progress};
 use posts::Posts;
+use supervisor::Supervisor;
 
 const AMI: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -48,8 +51,9 @@ const SIGNALS: Token = Token(2);
 
 /// Bytes read from Asterisk in one turn, so that a flood of events leaves time for clients.
 const AMI_READS: usize = 64 * 1024;
-/// How long the end waits for replies that are owed.
-const STOP: Duration = Duration::from_secs(2);
+/// How long the end waits for replies that are owed and for posts that are on their way. What is
+/// left goes to disk, and all of it takes no more than three seconds.
+const STOP: Duration = Duration::from_millis(2500);
 /// One buffer serves all reads: a machine copies what it keeps.
 const BUFFER: usize = 16 * 1024;
 /// Events taken from the kernel at a time.
@@ -104,9 +108,10 @@ struct Reactor {
     access: Access,
     engine: Engine,
     posts: Posts,
+    supervisor: Supervisor,
     /// The connect under way.
     attempt: Option<Attempt>,
-    /// When the end does not wait any longer for replies that are owed.
+    /// When the end does not wait any longer for what is owed.
     stop_at: Option<Instant>,
     stop_asked: bool,
 }
@@ -163,6 +168,7 @@ impl Reactor {
             engine: Engine::new(Rc::clone(&config), setup.instance.clone()),
             access: Access::new(&config.security, bound),
             posts,
+            supervisor: Supervisor::new(now),
             link: Link::new(AMI, waker),
             config,
             path: setup.path,
@@ -179,6 +185,7 @@ impl Reactor {
         let mut events = Events::with_capacity(EVENTS);
         let mut buffer = vec![0; BUFFER];
         let mut timeout = Some(Duration::ZERO);
+        self.supervisor.ready();
         while !self.has_stopped() {
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
@@ -230,18 +237,20 @@ impl Reactor {
         }
     }
 
-    /// The end comes when no client is owed a reply, or has been for too long.
+    /// The end comes when no client is owed a reply and no post is on its way, or both for too long.
     fn has_stopped(&self) -> bool {
         #[expect(clippy::disallowed_methods, reason = "only on the way out")]
         let late = || self.stop_at.is_some_and(|at| at <= Instant::now());
-        self.stop_at.is_some() && (self.clients.is_empty() || late())
+        self.stop_at.is_some() && (self.clients.is_empty() && self.posts.are_idle() || late())
     }
 
     fn turn(&mut self, buffer: &mut [u8], now: Instant) {
         if self.stop_asked && self.stop_at.is_none() {
             self.stop_at = Some(now + STOP);
             self.clients.close_soon();
+            self.supervisor.stopping();
         }
+        self.supervisor.handle_timeout(now);
         self.session.handle_timeout(now);
         self.engine.handle_timeout(now);
         self.clients.handle_timeout(now);
@@ -266,6 +275,7 @@ impl Reactor {
             self.engine.poll_timeout(),
             self.clients.poll_timeout(),
             self.posts.poll_timeout(),
+            self.supervisor.poll_timeout(),
             self.stop_at,
         ]
         .into_iter()
@@ -326,7 +336,12 @@ impl Reactor {
                     session::Output::Done(ask, result) => {
                         self.engine.handle_done(ask, result, now);
                     }
-                    session::Output::Note(note) => log_note(&note),
+                    session::Output::Note(note) => {
+                        if !matches!(note, Note::PassedOver(_) | Note::InClear) {
+                            self.supervisor.status(&note.to_string());
+                        }
+                        log_note(&note);
+                    }
                 }
             } else {
                 return;
@@ -419,11 +434,15 @@ impl std::fmt::Display for RunError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Listen(address, error) => {
-                write!(
-                    f,
-                    "rest_server={address}: cannot listen: {}",
-                    link::reason(error)
-                )
+                let why = link::reason(error);
+                write!(f, "rest_server={address}: cannot listen: {why}")?;
+                if error.kind() != io::ErrorKind::AddrInUse {
+                    return Ok(());
+                }
+                match holder::holder(*address) {
+                    Some(who) => write!(f, " by {who}"),
+                    None => write!(f, "; as root, ss -ltnp says by whom"),
+                }
             }
             Self::System(what, error) => write!(f, "{what}: {}", link::reason(error)),
             Self::SpoolInUse(dir) => write!(

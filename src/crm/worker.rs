@@ -90,6 +90,11 @@ impl Workers {
         !self.idle.is_empty() || self.threads.len() < self.limit
     }
 
+    /// Whether no post is being made.
+    pub fn are_idle(&self) -> bool {
+        self.idle.len() == self.threads.len()
+    }
+
     /// Makes a post; its outcome comes by `poll_outcome` and a wake-up.
     pub fn start(&mut self, delivery: Delivery) -> io::Result<()> {
         let number = match self.idle.pop() {

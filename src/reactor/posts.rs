@@ -105,6 +105,11 @@ impl Posts {
         self.tell();
     }
 
+    /// Whether none is on its way. What waits for another try may be, and no end waits for that.
+    pub(super) fn are_idle(&self) -> bool {
+        self.workers.are_idle()
+    }
+
     /// The end: what was not delivered is kept where it can be, and counted where it cannot.
     pub(super) fn stop(mut self, now: Instant) {
         self.take_outcomes(now);

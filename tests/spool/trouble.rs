@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::scene::{SOON, Say, Scene};
 use crate::support::crm::Answer;
@@ -162,4 +162,37 @@ fn without_a_spool_what_is_lost_at_the_end_is_counted() {
     scene.tell_and_wait(20, &salara);
     assert_eq!(salara.stop().code(), Some(0));
     salara.wait_log("20 events were not delivered and are lost");
+}
+
+#[test]
+fn what_the_crm_takes_is_still_posted_at_the_end() {
+    let mut scene = Scene::new();
+    scene.crm.come_up();
+    scene.answer(|_| Say::Yes {
+        after: Duration::from_millis(100),
+    });
+    let mut salara = Salara::start(&scene.conf_in_memory());
+    salara.wait_connected();
+    scene.tell_and_wait(30, &salara);
+    assert_eq!(salara.stop().code(), Some(0));
+    assert_eq!(scene.taken().len(), 30);
+    scene.assert_in_order();
+    assert!(!salara.log().join("\n").contains("lost"));
+}
+
+#[test]
+fn a_crm_that_never_answers_does_not_hold_up_the_end() {
+    let mut scene = Scene::new();
+    scene.crm.come_up();
+    scene.answer(|_| Say::No(Answer::never()));
+    let conf = scene
+        .conf("")
+        .replace("curlopt_timeout=1", "curlopt_timeout=5");
+    let mut salara = Salara::start(&conf);
+    salara.wait_connected();
+    scene.tell_and_wait(20, &salara);
+    let asked = Instant::now();
+    assert_eq!(salara.stop().code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(5));
+    salara.wait_log("20 events wait in");
 }
