@@ -153,6 +153,19 @@ impl Channels {
         before - self.records.len()
     }
 
+    /// Forgets a record by its channel and caller; returns how many there were.
+    pub fn forget(&mut self, channel: &str, caller: &str) -> usize {
+        let before = self.records.len();
+        self.records
+            .retain(|_, record| *record.channel != *channel || *record.caller != *caller);
+        before - self.records.len()
+    }
+
+    /// Other levels count from now on.
+    pub fn configure(&mut self, settings: EventSettings) {
+        self.settings = settings;
+    }
+
     /// Whether any record is kept.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()

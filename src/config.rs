@@ -26,12 +26,14 @@ mod net;
 mod problem;
 mod read;
 mod secret;
+mod show;
 
 pub use event::{CallLevel, StateLevel, Verbosity};
 pub use kinds::{CallRate, ChannelReply, GoodStatus, KeyNames, LogTo, Tech, Transfer};
 pub use net::{Cidr, default_allow, loopback};
 pub use problem::{Problem, Severity};
 pub use secret::{Secret, printable_url};
+pub use show::printable;
 
 use ini::{Line, Says};
 use keys::Age;

@@ -17,6 +17,10 @@ mod verb;
 pub use answer::{Info, Sheet, TEST_EVENTS, chan_records, info, routes, status};
 pub use verb::{PostKind, USAGE, Verb};
 
+/// Where a salara listens that is not told otherwise: beside Asterisk's own socket or, for one that may
+/// not write there, in a directory of its own.
+pub const SOCKETS: [&str; 2] = ["/var/run/asterisk/salara.ctl", "/var/run/salara/salara.ctl"];
+
 /// The version of requests.
 const VERSION: u64 = 1;
 /// What each answer begins with.

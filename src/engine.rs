@@ -108,6 +108,10 @@ enum Job {
     },
     /// Which of the tracked channels are still alive.
     Resync,
+    /// An administrator typed it.
+    Command {
+        conn: ConnId,
+    },
 }
 
 impl Engine {
@@ -208,6 +212,28 @@ impl Engine {
         }
     }
 
+    /// An administrator wants a command of Asterisk's console. The reply's text is what it prints.
+    pub fn handle_command(&mut self, conn: ConnId, command: &str) {
+        let command = command.into();
+        self.act(Job::Command { conn }, Action::Command { command });
+    }
+
+    /// Other settings count from now on, for what is under way too.
+    pub fn configure(&mut self, config: Rc<Config>) {
+        self.channels.configure(config.event.clone());
+        self.config = config;
+    }
+
+    /// What is known of Asterisk, while there is a link.
+    pub fn asterisk(&self) -> Option<&Facts> {
+        self.link.as_ref()
+    }
+
+    /// The tracked calls.
+    pub fn channels(&mut self) -> &mut Channels {
+        &mut self.channels
+    }
+
     /// An ask was answered, or never will be.
     pub fn handle_done(&mut self, ask: Ask, result: Result<Response, ActionError>, now: Instant) {
         let Some(job) = self.jobs.remove(&ask) else {
@@ -258,6 +284,21 @@ impl Engine {
             Job::Originate if response.success => {}
             Job::Originate => self.call_failed(ask, &head.text("Message")),
             Job::Resync => self.resync(&response),
+            Job::Command { conn } => {
+                let mut text = String::new();
+                for (_, line) in head
+                    .iter()
+                    .filter(|(key, _)| key.eq_ignore_ascii_case(b"Output"))
+                {
+                    text.push_str(&String::from_utf8_lossy(line));
+                    text.push('\n');
+                }
+                if !response.success && text.is_empty() {
+                    text = head.text("Message").into_owned();
+                }
+                let result = if response.success { 0 } else { -1 };
+                self.reply(conn, Reply::state(result, text));
+            }
             Job::Send { to } if response.success => self.note(Decision::Sent { to }),
             Job::Send { to } => {
                 let why = head.text("Message").into();
@@ -387,7 +428,8 @@ impl Engine {
             | Job::Call { conn, .. }
             | Job::Message { conn, .. }
             | Job::Peer { conn, .. }
-            | Job::Channel { conn } => {
+            | Job::Channel { conn }
+            | Job::Command { conn } => {
                 let status = if error == ActionError::Refused {
                     400
                 } else {
@@ -414,6 +456,7 @@ impl Engine {
                 Some(Dialect::Pjsip) | None => ("PJSIPShowEndpoint", "system", Some(*conn)),
             },
             Job::Channel { conn } => ("Status", "system, call or reporting", Some(*conn)),
+            Job::Command { conn } => ("Command", "command", Some(*conn)),
             Job::Originate => ("Originate", "originate", None),
             Job::Send { .. } => ("MessageSend", "message", None),
             Job::Resync => ("CoreShowChannels", "system or reporting", None),

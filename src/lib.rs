@@ -47,6 +47,8 @@ pub mod engine;
 
 pub mod control;
 
+pub mod client;
+
 pub mod logging;
 
 pub mod reactor;

@@ -21,6 +21,7 @@ use salara::logging;
 use salara::reactor::{self, Setup};
 
 mod args;
+mod cli;
 
 use args::Command;
 
@@ -37,7 +38,12 @@ fn main() -> ExitCode {
         Ok(Command::Help) => print(args::HELP),
         Ok(Command::Version) => print(&format!("salara {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Command::Check { file }) => check(&file),
-        Ok(Command::Run { file }) => run(&file),
+        Ok(Command::Run { file, socket }) => run(&file, socket),
+        Ok(Command::Ask {
+            socket,
+            words,
+            json,
+        }) => cli::ask(socket, &words, json),
         Err(why) => {
             complain(&format!("salara: {why}\nTry: salara --help"));
             ExitCode::from(MISCONFIGURED)
@@ -72,7 +78,7 @@ fn check(file: &Path) -> ExitCode {
     }
 }
 
-fn run(file: &Path) -> ExitCode {
+fn run(file: &Path, socket: Option<PathBuf>) -> ExitCode {
     if let Err(why) = make_if_missing(file) {
         return refuse(&why);
     }
@@ -123,11 +129,32 @@ fn run(file: &Path) -> ExitCode {
         path: file.to_owned(),
         instance: Instance::new(started.as_secs(), random),
         seed: u64::from(random) << 32 | u64::from(process::id()),
+        socket,
+        read: read_again,
     };
     match reactor::run(setup) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => fail(&why.to_string(), FAILED),
     }
+}
+
+/// What a file means to a salara that runs, and what is to be said about it.
+fn read_again(file: &Path) -> Result<(Config, Vec<String>), String> {
+    let parsed = load(file)?;
+    let mut told = Vec::new();
+    let mut wrong = Vec::from_iter(refused(file, &parsed));
+    for problem in &parsed.problems {
+        let list = match problem.severity {
+            Severity::Error => &mut wrong,
+            Severity::Warning => &mut told,
+        };
+        list.push(format!("{}:{problem}", file.display()));
+    }
+    if !wrong.is_empty() {
+        return Err(wrong.join("\n"));
+    }
+    told.extend(unhonoured(file, &parsed));
+    Ok((parsed.config, told))
 }
 
 /// The original wrote a file with its built-in values when there was none, and started.

@@ -8,13 +8,13 @@
 //! connection that an earlier one of its batch has ended: a token names a generation too.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
-use mio::net::TcpListener;
 use mio::{Events, Poll, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
@@ -31,9 +31,13 @@ use crate::logging;
 mod account;
 mod clients;
 mod connection;
+mod control;
+mod direct;
 mod holder;
 mod link;
 mod posts;
+mod reload;
+mod rewrite;
 mod shelf;
 mod slots;
 mod sockets;
@@ -41,6 +45,7 @@ mod supervisor;
 
 use clients::Clients;
 use connection::{Connection, Kind, Wish};
+use control::Control;
 use link::{Link, Progress};
 use posts::Posts;
 use supervisor::Supervisor;
@@ -70,17 +75,28 @@ pub struct Setup {
     pub instance: Instance,
     /// Feeds the jitter of waits.
     pub seed: u64,
+    /// Where verbs are taken, if it matters.
+    pub socket: Option<PathBuf>,
+    /// Reads the file again.
+    pub read: Reader,
 }
+
+/// Reads a salara.conf: what it means and what is to be said about it, or why it cannot be used.
+pub type Reader = fn(&Path) -> Result<(Config, Vec<String>), String>;
 
 /// Why the loop could not start, or ended.
 #[derive(Debug)]
 pub enum RunError {
     /// The REST listener's address could not be taken.
-    Listen(std::net::SocketAddr, io::Error),
+    Listen(SocketAddr, io::Error),
     /// The system refused something a loop cannot do without.
     System(&'static str, io::Error),
     /// Another salara keeps its events in the same directory.
     SpoolInUse(PathBuf),
+    /// The control socket could not be made.
+    Socket(PathBuf, io::Error),
+    /// Another salara listens there, this process if it says so.
+    SocketInUse(PathBuf, Option<u32>),
 }
 
 /// Runs until a signal ends it.
@@ -100,11 +116,15 @@ pub fn account(config: &Config, path: &Path) -> Result<String, String> {
 struct Reactor {
     config: Rc<Config>,
     path: PathBuf,
+    read: Reader,
     poll: Poll,
     signals: Signals,
     link: Link,
     session: Session,
     clients: Clients,
+    /// Where REST requests come in.
+    bound: SocketAddr,
+    control: Control,
     access: Access,
     engine: Engine,
     posts: Posts,
@@ -114,6 +134,7 @@ struct Reactor {
     /// When the end does not wait any longer for what is owed.
     stop_at: Option<Instant>,
     stop_asked: bool,
+    reload_asked: bool,
 }
 
 /// What a connect is for.
@@ -134,51 +155,54 @@ impl Reactor {
             .register(&mut signals, SIGNALS, mio::Interest::READABLE)
             .map_err(system("signals"))?;
         let config = Rc::new(setup.config);
-        let options = http::Options {
-            bare_reply: config.compat.bare_reply,
-            error_body: api::ERROR_BODY,
-        };
-        let address = config.url.rest_server;
         #[expect(clippy::disallowed_methods, reason = "the loop owns the clock")]
         let now = Instant::now();
         let mut clients = Clients::new();
-        let greet = move |now| Connection::Rest(http::Connection::new(options, now));
-        let mut listen = || {
-            let listener = TcpListener::bind(address)?;
-            let bound = listener.local_addr()?;
-            clients.open(
-                Kind::Rest,
-                Box::new(listener),
-                Box::new(greet),
-                registry,
-                now,
-            )?;
-            Ok(bound)
-        };
-        let bound = listen().map_err(|error| RunError::Listen(address, error))?;
-        info!(target: "rest", "listening on {bound}");
+        let (control, listener) =
+            Control::listen(setup.socket.as_deref(), Arc::clone(&waker), now)?;
+        if let Some(listener) = listener {
+            let greet = |now| Connection::Control(crate::control::Exchange::new(now));
+            clients
+                .open(
+                    Kind::Control,
+                    Box::new(listener),
+                    Box::new(greet),
+                    registry,
+                    now,
+                )
+                .map_err(system("control socket"))?;
+        }
         let instance = setup.instance.clone();
         let posts = Posts::new(&config, instance, setup.seed, Arc::clone(&waker), now)
             .map_err(|in_use| RunError::SpoolInUse(in_use.0))?;
         let mask = event_mask(&config);
         debug!(target: "ami", "events wanted: {mask}");
-        Ok(Self {
+        let mut reactor = Self {
             session: Session::new(setup.instance.clone(), &mask, setup.seed, now)
                 .with_filter(&event_names(&config)),
             engine: Engine::new(Rc::clone(&config), setup.instance.clone()),
-            access: Access::new(&config.security, bound),
+            access: Access::new(&config.security, config.url.rest_server),
+            bound: config.url.rest_server,
             posts,
+            control,
             supervisor: Supervisor::new(now),
             link: Link::new(AMI, waker),
-            config,
+            config: Rc::clone(&config),
             path: setup.path,
+            read: setup.read,
             poll,
             signals,
             clients,
             attempt: None,
             stop_at: None,
             stop_asked: false,
-        })
+            reload_asked: false,
+        };
+        let listening = reactor.listen(&config, now);
+        if listening.is_err() {
+            reactor.control.stop();
+        }
+        listening.map(|()| reactor)
     }
 
     fn run(mut self) -> Result<(), RunError> {
@@ -203,6 +227,7 @@ impl Reactor {
         #[expect(clippy::disallowed_methods, reason = "the loop owns the clock")]
         let now = Instant::now();
         self.posts.stop(now);
+        self.control.stop();
         logging::finish(now);
         info!(target: "salara", "stopped");
         Ok(())
@@ -219,6 +244,10 @@ impl Reactor {
             WAKER => {}
             SIGNALS => {
                 for signal in self.signals.pending() {
+                    if signal == SIGHUP {
+                        self.reload_asked = true;
+                        continue;
+                    }
                     if signal == SIGUSR1 {
                         logging::reopen_or_say();
                         continue;
@@ -250,6 +279,9 @@ impl Reactor {
             self.clients.close_soon();
             self.supervisor.stopping();
         }
+        if std::mem::take(&mut self.reload_asked) {
+            self.reload(now);
+        }
         self.supervisor.handle_timeout(now);
         self.session.handle_timeout(now);
         self.engine.handle_timeout(now);
@@ -262,6 +294,7 @@ impl Reactor {
         self.serve(now);
         self.write_link(now);
         self.posts.turn(now);
+        self.hear_control(now);
         self.clients.write(self.poll.registry(), now);
         logging::handle_timeout(now);
     }
@@ -286,7 +319,14 @@ impl Reactor {
 
     /// Hands clients' requests on, one at a time.
     fn serve(&mut self, now: Instant) {
-        while let Some((id, peer, Wish::Request(request))) = self.clients.poll_wish() {
+        while let Some((id, peer, wish)) = self.clients.poll_wish() {
+            let request = match wish {
+                Wish::Request(request) => request,
+                Wish::Verb(verb) => {
+                    self.command(id, verb, now);
+                    continue;
+                }
+            };
             let token = request.authorization.as_ref().map(http::Bearer::as_str);
             let judged = self.access.client(peer, token).and_then(|()| {
                 let request = api::parse(&request.target, &request.body, &self.config.keys)?;
@@ -308,8 +348,9 @@ impl Reactor {
     }
 
     fn reply(&mut self, id: engine::ConnId, reply: &Reply, now: Instant) {
-        if let Some(Connection::Rest(connection)) = self.clients.tell(id) {
-            connection.reply(&reply.to_response(), now);
+        match self.clients.tell(id) {
+            Some(Connection::Rest(connection)) => connection.reply(&reply.to_response(), now),
+            Some(Connection::Control(_)) | None => self.answered(id, reply, now),
         }
     }
 
@@ -338,7 +379,8 @@ impl Reactor {
                     }
                     session::Output::Note(note) => {
                         if !matches!(note, Note::PassedOver(_) | Note::InClear) {
-                            self.supervisor.status(&note.to_string());
+                            self.control.link = note.to_string();
+                            self.supervisor.status(&self.control.link);
                         }
                         log_note(&note);
                     }
@@ -450,6 +492,20 @@ impl std::fmt::Display for RunError {
                 "spool_dir={}: another salara keeps its events there",
                 dir.display()
             ),
+            Self::Socket(path, error) => {
+                write!(f, "{}: {}", path.display(), link::reason(error))
+            }
+            Self::SocketInUse(path, pid) => {
+                write!(f, "another salara ")?;
+                if let Some(pid) = pid {
+                    write!(f, "(pid {pid}) ")?;
+                }
+                let path = path.display();
+                write!(
+                    f,
+                    "runs on {path}: give this one a place of its own with -s"
+                )
+            }
         }
     }
 }

@@ -77,6 +77,11 @@ pub enum Action {
         /// The channel's full name.
         channel: Name,
     },
+    /// Does what is typed in Asterisk's console.
+    Command {
+        /// What is typed.
+        command: Box<str>,
+    },
 }
 
 /// How a login proves itself.
@@ -129,6 +134,7 @@ impl Action {
             Self::SipPeerStatus { .. } => "SIPpeerstatus",
             Self::PjsipShowEndpoint { .. } => "PJSIPShowEndpoint",
             Self::Status { .. } => "Status",
+            Self::Command { .. } => "Command",
         }
     }
 
@@ -147,7 +153,8 @@ impl Action {
             | Self::CoreSettings
             | Self::ExtensionState { .. }
             | Self::Originate(_)
-            | Self::MessageSend { .. } => None,
+            | Self::MessageSend { .. }
+            | Self::Command { .. } => None,
         }
     }
 
@@ -213,6 +220,7 @@ impl Action {
             Self::SipPeerStatus { peer } => header(out, "Peer", peer.as_str())?,
             Self::PjsipShowEndpoint { endpoint } => header(out, "Endpoint", endpoint.as_str())?,
             Self::Status { channel } => header(out, "Channel", channel.as_str())?,
+            Self::Command { command } => header(out, "Command", command)?,
         }
         out.extend_from_slice(b"\r\n");
         Ok(())

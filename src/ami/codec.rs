@@ -15,8 +15,9 @@ use super::{Header, Message};
 /// A message longer than this is skipped. Asterisk's longest are lists of a few KiB.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
-/// A message with more headers is skipped. `PJSIPShowEndpoint` has about 130.
-pub const MAX_HEADERS: usize = 256;
+/// A message with more headers is skipped. `PJSIPShowEndpoint` has about 130; a command's answer has
+/// one for each line.
+pub const MAX_HEADERS: usize = 2048;
 
 /// A banner is one short line; more without a line end is not a banner.
 const MAX_BANNER: usize = 256;

@@ -182,9 +182,30 @@ impl Session {
     /// Has Asterisk send only events of these names, where the account may ask for that: the classes
     /// of a mask are wide.
     pub fn with_filter(mut self, names: &[&str]) -> Self {
-        // The text of an event begins with its name; the dialplan's texts come later in it.
-        self.filter = format!("^Event: ({})[[:space:]]", names.join("|")).into();
+        self.filter = filter(names);
         self
+    }
+
+    /// Other events are wanted, or `anew` for whatever reason: then the link is made anew, at once. One
+    /// that is not up is tried at once in any case, for what kept it down may have been mended.
+    pub fn reconnect(&mut self, events: &str, names: &[&str], anew: bool, now: Instant) {
+        let filter = filter(names);
+        let is_other = *self.events != *events || self.filter != filter;
+        (self.events, self.filter) = (events.into(), filter);
+        if self.is_up() {
+            if is_other || anew {
+                self.outputs.push_back(Output::Disconnect);
+                self.close(now);
+                self.note(Note::Lost("salara.conf wants another".into()));
+            }
+            return;
+        }
+        self.backoff.reset();
+        self.said = None;
+        if !matches!(self.state, State::Waiting { .. }) {
+            self.outputs.push_back(Output::Disconnect);
+        }
+        self.close(now);
     }
 
     /// The connection asked for by `Output::Connect` stands.
@@ -573,6 +594,11 @@ impl Session {
     fn note(&mut self, note: Note) {
         self.outputs.push_back(Output::Note(note));
     }
+}
+
+/// The text of an event begins with its name; the dialplan's texts come later in it.
+fn filter(names: &[&str]) -> Box<str> {
+    format!("^Event: ({})[[:space:]]", names.join("|")).into()
 }
 
 #[cfg(test)]

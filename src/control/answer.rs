@@ -257,6 +257,7 @@ pub fn info(info: &Info<'_>) -> Sheet {
             "",
         );
     }
+    sheet.put("rest_keys", names.to_vec().into());
     sheet
 }
 

@@ -84,7 +84,7 @@ del route <caller>
 del chan_record <chan> <caller>
 get status extension|peer|channel <name>
 send msg <from> <to> <text>
-send command <asterisk cli command>
+send command <command>
 send post json|text <body>
 replay
 test-event

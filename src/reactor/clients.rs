@@ -108,7 +108,11 @@ impl Clients {
                 listener,
                 greet,
                 acceptable: false,
-                guests: 0,
+                guests: self
+                    .clients
+                    .iter()
+                    .filter(|(_, client)| client.kind == kind)
+                    .count(),
             });
             return Ok(());
         };
@@ -120,6 +124,22 @@ impl Clients {
             door.greet = greet;
         }
         Ok(())
+    }
+
+    /// Closes a door: who waits at it is let in, and who has come in by it stays.
+    pub(super) fn close(&mut self, kind: Kind, now: Instant) {
+        if let Some(at) = self.doors.iter().position(|door| door.kind == kind) {
+            self.ready_to_accept(kind);
+            self.admit(at, now);
+            self.doors.remove(at);
+        }
+    }
+
+    /// Makes the machines of those who come in by a door from now on.
+    pub(super) fn greet(&mut self, kind: Kind, greet: Greeting) {
+        if let Some(door) = self.doors.iter_mut().find(|door| door.kind == kind) {
+            door.greet = greet;
+        }
     }
 
     /// Lets nobody in any more, and everybody go who is owed nothing.

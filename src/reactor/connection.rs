@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use mio::Token;
 
-use crate::http;
+use crate::{control, http};
 
 /// The tokens of the doors begin here; those below are the reactor's own.
 const FIRST_DOOR: usize = 3;
@@ -20,22 +20,26 @@ const FIRST_DOOR: usize = 3;
 pub(super) enum Kind {
     /// HTTP requests.
     Rest,
+    /// An administrator's verbs.
+    Control,
 }
 
 /// A connection as a machine.
 #[derive(Debug)]
 pub(super) enum Connection {
     Rest(http::Connection),
+    Control(control::Exchange),
 }
 
 /// What a client wants.
 #[derive(Debug)]
 pub(super) enum Wish {
     Request(http::HttpRequest),
+    Verb(control::Verb),
 }
 
 impl Kind {
-    const ALL: [Self; 1] = [Self::Rest];
+    const ALL: [Self; 2] = [Self::Rest, Self::Control];
 
     /// The token its listener is polled by.
     pub(super) fn token(self) -> Token {
@@ -51,6 +55,7 @@ impl Kind {
     pub(super) fn limit(self) -> usize {
         match self {
             Self::Rest => 256,
+            Self::Control => 16,
         }
     }
 
@@ -58,6 +63,7 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Rest => "rest",
+            Self::Control => "salara",
         }
     }
 }
@@ -67,6 +73,7 @@ macro_rules! each {
     ($self:ident, $machine:ident => $question:expr) => {
         match $self {
             Self::Rest($machine) => $question,
+            Self::Control($machine) => $question,
         }
     };
 }
@@ -92,14 +99,13 @@ impl Connection {
     pub(super) fn poll_wish(&mut self) -> Option<Wish> {
         match self {
             Self::Rest(machine) => machine.poll_request().map(Wish::Request),
+            Self::Control(machine) => machine.poll_request().map(Wish::Verb),
         }
     }
 
     /// Whether `poll_wish` would give something though nothing has come.
     pub(super) fn has_wish(&self) -> bool {
-        match self {
-            Self::Rest(machine) => machine.has_request(),
-        }
+        each!(self, machine => machine.has_request())
     }
 
     /// What is to be written.
@@ -121,6 +127,7 @@ impl Connection {
     pub(super) fn is_lingering(&self) -> bool {
         match self {
             Self::Rest(machine) => machine.is_lingering(),
+            Self::Control(_) => false,
         }
     }
 

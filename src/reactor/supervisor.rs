@@ -46,7 +46,6 @@ impl Supervisor {
 
     /// The settings are read anew; `ready` ends that. The time is wanted by systemd, which drops
     /// what is older than its own request. It is the kernel's, rounded up.
-    #[expect(dead_code, reason = "reloads come later")]
     pub(super) fn reloading(&self) {
         let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
         let hundredths = uptime

@@ -13,6 +13,8 @@ use std::{env, fs};
 use super::asterisk::Asterisk;
 use super::rest::{self, Reply};
 
+/// The control socket, beside the configuration.
+const SOCKET: &str = "salara.ctl";
 /// How long a start, a connect or a stop may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -32,7 +34,11 @@ impl Salara {
     /// Starts it with this text as its salara.conf. The listener's port is ephemeral unless the
     /// text names one.
     pub fn start(conf: &str) -> Self {
-        let dir = scratch_dir();
+        Self::start_in(scratch_dir(), conf)
+    }
+
+    /// The same in a directory that is already there, and is removed with it.
+    pub fn start_in(dir: PathBuf, conf: &str) -> Self {
         let file = dir.join("salara.conf");
         fs::write(&file, conf).unwrap();
         Self::start_with(&file, dir)
@@ -65,6 +71,8 @@ impl Salara {
         let mut child = command
             .arg("-c")
             .arg(file)
+            .arg("-s")
+            .arg(dir.join(SOCKET))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -104,6 +112,17 @@ impl Salara {
     /// Posts a JSON text and reads the reply.
     pub fn post(&self, json: &str) -> Reply {
         rest::post(self.addr, json)
+    }
+
+    /// Asks it as an administrator does; tells exit code, stdout and stderr.
+    pub fn verb(&self, words: &[&str]) -> (Option<i32>, String, String) {
+        let socket = self.dir.join(SOCKET);
+        run(&[&["-s", socket.to_str().unwrap()], words].concat())
+    }
+
+    /// The directory with its salara.conf and its control socket.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Waits until the AMI link is up.
@@ -173,6 +192,12 @@ impl Salara {
             .split_whitespace()
             .collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+
+    /// Ends it without notice.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Sends a signal.

@@ -204,3 +204,43 @@ fn an_account_whose_old_link_still_lives_is_tried_again_soon() {
         play.connect();
     }
 }
+
+#[test]
+fn other_settings_make_the_link_anew_and_the_same_ones_do_not() {
+    let mut play = Play::up();
+    let names = ["Hangup"];
+    play.session
+        .reconnect("system,call", &names, true, play.now);
+    play.drain();
+    play.connect();
+    play.log_in();
+    play.told();
+    play.ask(1, &state_of("8003"));
+    play.session
+        .reconnect("system,call", &names, false, play.now);
+    play.drain();
+    assert_eq!(play.told(), [""; 0]);
+    play.session
+        .reconnect("system,call,agent", &names, false, play.now);
+    play.drain();
+    let lost = "connection lost: salara.conf wants another";
+    assert_eq!(play.told(), ["disconnect", "1: LinkDown", "down", lost]);
+    // At once, and for the new events.
+    play.connect();
+    play.log_in();
+    assert!(play.session.is_up());
+}
+
+#[test]
+fn a_link_that_is_down_is_tried_at_once_when_settings_are_read_again() {
+    let mut play = Play::up();
+    lose(&mut play, "x", false);
+    play.told();
+    let before = play.session.poll_timeout();
+    assert!(before > Some(play.now));
+    play.session.reconnect("system,call", &[], false, play.now);
+    assert_eq!(play.session.poll_timeout(), Some(play.now));
+    play.connect();
+    play.session.reconnect("system,call", &[], false, play.now);
+    assert_eq!(play.session.poll_timeout(), Some(play.now));
+}

@@ -1,0 +1,139 @@
+//! Changes that stay in the file.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use super::{ALONE, done, refused};
+use crate::support::daemon::{Salara, scratch_dir};
+
+#[test]
+fn a_change_counts_at_once_and_touches_no_other_byte() {
+    let before = "; mine\r\n[route]\r\n8003:0000 ; night\r\n;--\r\n[event]\r\nverbose=1 ; loud\r\n\
+                  my_key=1\r\n[url]\r\nrest_server=127.0.0.1:0\r\n[ami]\r\nport=1\r\nsecret=x\r\n";
+    let dir = scratch_dir();
+    fs::create_dir(dir.join("etc")).unwrap();
+    let real = dir.join("etc/real.conf");
+    symlink(&real, dir.join("salara.conf")).unwrap();
+    let salara = Salara::start_in(dir.clone(), before);
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+    // Only root can give a file away, and an owner must be kept also then.
+    let owner = fs::metadata(&real).unwrap().uid();
+    let owner = if owner == 0 { 65_534 } else { owner };
+    std::os::unix::fs::chown(&real, Some(owner), None).unwrap();
+
+    assert_eq!(
+        done(&salara, "set verbose dump"),
+        "\tSalara set events verbose to dump (3)\n"
+    );
+    salara.post("{}");
+    salara.wait_log("[DEBUG]");
+    assert_eq!(
+        done(&salara, "set verbose on"),
+        "\tSalara set events verbose to on (1)\n"
+    );
+    assert_eq!(
+        done(&salara, "set route 8100 8200"),
+        "\tSalara: add '8100:8200' to route table\n"
+    );
+    let said = refused(&salara, "set route 8003 1");
+    assert!(
+        said.starts_with("\tSalara: '8003:1' already exist\n"),
+        "{said}"
+    );
+    let table = "\tSalara route table (caller:called):\n\t8003:0000\n\t8100:8200\n";
+    assert_eq!(done(&salara, "show route"), table);
+    let after = before.replace("; night\r\n", "; night\r\n8100:8200\r\n");
+    assert_eq!(fs::read_to_string(&real).unwrap(), after);
+    let there = fs::metadata(&real).unwrap();
+    assert_eq!(
+        (there.permissions().mode() & 0o777, there.uid()),
+        (0o640, owner)
+    );
+    assert!(
+        fs::symlink_metadata(dir.join("salara.conf"))
+            .unwrap()
+            .is_symlink()
+    );
+
+    done(&salara, "del route 8100");
+    assert_eq!(
+        refused(&salara, "del route 8100").trim(),
+        "Salara: no route of '8100'"
+    );
+    assert_eq!(fs::read_to_string(&real).unwrap(), before);
+    assert_eq!(
+        fs::read_dir(dir.join("etc")).unwrap().count(),
+        1,
+        "nothing is left beside it"
+    );
+    done(&salara, "reload");
+    assert_eq!(
+        done(&salara, "show route"),
+        "\tSalara route table (caller:called):\n\t8003:0000\n"
+    );
+}
+
+#[test]
+fn what_cannot_be_written_does_not_count() {
+    let salara = Salara::start(ALONE);
+    let file = salara.dir().join("salara.conf");
+    fs::remove_file(&file).unwrap();
+    let said = refused(&salara, "set route 1 2");
+    assert!(said.contains("salara.conf: no such file"), "{said}");
+    // What the administrator has written and not read in yet is his.
+    fs::write(&file, ALONE.replace("8003:0000", "8003:0000\n1:9")).unwrap();
+    let said = refused(&salara, "set route 1 2");
+    assert!(said.contains("line 5 has a route of 1 to 9"), "{said}");
+    assert_eq!(
+        done(&salara, "show route"),
+        "\tSalara route table (caller:called):\n\t8003:0000\n"
+    );
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_the_old_file_or_the_new_one() {
+    let mut random: u64 = 1;
+    let mut written = 0;
+    for round in 0..200 {
+        let mut salara = Salara::start(ALONE);
+        let file = salara.dir().join("salara.conf");
+        let socket = salara.dir().join("salara.ctl");
+        let setting = std::thread::spawn(move || {
+            for route in 1000.. {
+                let Ok(mut stream) = UnixStream::connect(&socket) else {
+                    return;
+                };
+                let line = format!(
+                    "{{\"salara\":1,\"words\":[\"set\",\"route\",\"{route}\",\"{route}\"]}}\n"
+                );
+                let mut answer = String::new();
+                let sent = stream.write_all(line.as_bytes());
+                if sent.is_err() || stream.read_to_string(&mut answer).is_err() || answer.is_empty()
+                {
+                    return;
+                }
+                assert!(answer.starts_with("salara/1 0 "), "{answer}");
+            }
+        });
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        std::thread::sleep(Duration::from_micros(random % 20_000));
+        salara.kill();
+        setting.join().unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        let routes: Vec<&str> = text.lines().filter(|line| line.starts_with('1')).collect();
+        let wanted = (1000..1000 + routes.len()).map(|route| format!("{route}:{route}\n"));
+        let wanted = wanted.collect::<String>();
+        let whole = ALONE.replace("8003:0000\n", &format!("8003:0000\n{wanted}"));
+        assert_eq!(text, whole, "round {round}");
+        written += routes.len();
+    }
+    assert!(
+        written > 200,
+        "{written} routes are too few to have been hit"
+    );
+}
