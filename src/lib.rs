@@ -7,17 +7,19 @@
 //!            bytes           messages              facts
 //! AMI  sock ─────► ami::codec ──────► ami::session ────────┐
 //! REST sock ─────► http ──► access ─► api ─────────────────┤►  engine  (channel)
-//! CRM threads ───► crm::worker ─────► crm::queue           │      │ Output
+//! ctl  sock ─────► control ──────────────────────── Verb ──┤      │ Output
+//! CRM threads ───► crm::worker ─────► crm::queue           │      │
 //!                                        ▲                 │      │
 //! AMI  sock ◄──────────────────────── ami::session ◄── Act ┤◄─────┤
-//! REST sock ◄───── http ◄──────────── api ◄───────── Reply ┘      │
+//! REST sock ◄───── http ◄──────────── api ◄───────── Reply ┤      │
+//! ctl  sock ◄───── control ◄──────────────────────── Sheet ┘      │
 //! CRM threads ◄─── crm::worker ◄───── crm::queue ◄───────── Post ─┘
 //! disk ◄─────────► crm::spool ◄─────► crm::backlog
 //!      ▲
-//!      └── reactor: mio, the clock, threads, read and write      config: read once, passed in
+//!      └── reactor: mio, the clock, threads, read and write      config: read, passed in
 //! ```
 //!
-//! - Pure: all but `reactor`, `logging`, `main`, and in `crm` the threads (`worker`, with `hosts`,
+//! - Pure: all but `reactor`, `logging`, `client`, `main`, and in `crm` the threads (`worker`, with `hosts`,
 //!   `trust` and its stand-in `plain`) and the files (`spool`). They know no sockets, files, threads
 //!   or clocks; time is an argument. A test keeps them so.
 //! - Every machine obeys one contract: `handle_*` feeds it, `poll_*` outputs are drained to `None`

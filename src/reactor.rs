@@ -23,7 +23,7 @@ use crate::access::Access;
 use crate::ami::instance::Instance;
 use crate::ami::session::{self, Note, Session};
 use crate::api::{self, Reply};
-use crate::config::{CallLevel, Config, StateLevel};
+use crate::config::Config;
 use crate::engine::{self, Engine};
 use crate::http;
 use crate::logging;
@@ -42,6 +42,8 @@ mod shelf;
 mod slots;
 mod sockets;
 mod supervisor;
+mod trouble;
+mod wanted;
 
 use clients::Clients;
 use connection::{Connection, Kind, Wish};
@@ -49,6 +51,9 @@ use control::Control;
 use link::{Link, Progress};
 use posts::Posts;
 use supervisor::Supervisor;
+use wanted::{event_mask, event_names};
+
+pub use trouble::RunError;
 
 const AMI: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -83,21 +88,6 @@ pub struct Setup {
 
 /// Reads a salara.conf: what it means and what is to be said about it, or why it cannot be used.
 pub type Reader = fn(&Path) -> Result<(Config, Vec<String>), String>;
-
-/// Why the loop could not start, or ended.
-#[derive(Debug)]
-pub enum RunError {
-    /// The REST listener's address could not be taken.
-    Listen(SocketAddr, io::Error),
-    /// The system refused something a loop cannot do without.
-    System(&'static str, io::Error),
-    /// Another salara keeps its events in the same directory.
-    SpoolInUse(PathBuf),
-    /// The control socket could not be made.
-    Socket(PathBuf, io::Error),
-    /// Another salara listens there, this process if it says so.
-    SocketInUse(PathBuf, Option<u32>),
-}
 
 /// Runs until a signal ends it.
 pub fn run(setup: Setup) -> Result<(), RunError> {
@@ -199,8 +189,9 @@ impl Reactor {
             reload_asked: false,
         };
         let listening = reactor.listen(&config, now);
-        if listening.is_err() {
-            reactor.control.stop();
+        match listening {
+            Ok(()) => reactor.control.announce(),
+            Err(_) => reactor.control.stop(),
         }
         listening.map(|()| reactor)
     }
@@ -470,87 +461,6 @@ fn log_refusal(peer: std::net::IpAddr, reply: &Reply) {
     if matches!(reply.status, 401 | 403 | 429) {
         warn!(target: "rest", "{peer}: refused: {why}");
     }
-}
-
-impl std::fmt::Display for RunError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Listen(address, error) => {
-                let why = link::reason(error);
-                write!(f, "rest_server={address}: cannot listen: {why}")?;
-                if error.kind() != io::ErrorKind::AddrInUse {
-                    return Ok(());
-                }
-                match holder::holder(*address) {
-                    Some(who) => write!(f, " by {who}"),
-                    None => write!(f, "; as root, ss -ltnp says by whom"),
-                }
-            }
-            Self::System(what, error) => write!(f, "{what}: {}", link::reason(error)),
-            Self::SpoolInUse(dir) => write!(
-                f,
-                "spool_dir={}: another salara keeps its events there",
-                dir.display()
-            ),
-            Self::Socket(path, error) => {
-                write!(f, "{}: {}", path.display(), link::reason(error))
-            }
-            Self::SocketInUse(path, pid) => {
-                write!(f, "another salara ")?;
-                if let Some(pid) = pid {
-                    write!(f, "(pid {pid}) ")?;
-                }
-                let path = path.display();
-                write!(
-                    f,
-                    "runs on {path}: give this one a place of its own with -s"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for RunError {}
-
-/// The classes of events the configuration has a use for. `call` is always among them: it tells how
-/// an originate ended and how hints change. `dialplan` is half of all Asterisk has to say.
-fn event_mask(config: &Config) -> String {
-    let mut mask = "system,call".to_owned();
-    if config.event.agentcon != StateLevel::Off {
-        mask.push_str(",agent");
-    }
-    if config.event.newexten != StateLevel::Off {
-        mask.push_str(",dialplan");
-    }
-    mask
-}
-
-/// The events among those classes that are of use: `call` has many more.
-fn event_names(config: &Config) -> Vec<&'static str> {
-    let event = &config.event;
-    let call_events = [("Newchannel", event.newchannel), ("Hangup", event.hangup)];
-    let state_events = [
-        ("Newexten", event.newexten),
-        ("AgentConnect", event.agentcon),
-    ];
-    // The beginning and the end of a tracked call are wanted also where they are not posted.
-    let tracked = event.watch_makecall;
-    let always = [
-        "FullyBooted",
-        "Shutdown",
-        "Reload",
-        "OriginateResponse",
-        "ExtensionStatus",
-    ];
-    let calls = call_events
-        .iter()
-        .filter(|(_, level)| tracked || *level != CallLevel::Off)
-        .map(|(name, _)| *name);
-    let states = state_events
-        .iter()
-        .filter(|(_, level)| *level != StateLevel::Off)
-        .map(|(name, _)| *name);
-    always.into_iter().chain(calls).chain(states).collect()
 }
 
 fn log_decision(decision: &engine::Decision) {

@@ -49,6 +49,7 @@ impl Unread {
         fs::write(&file, text).unwrap();
         let mut command = Command::new(binary());
         command.arg("-c").arg(&file).stderr(stderr);
+        command.arg("-s").arg(dir.join("salara.ctl"));
         command.env_remove("JOURNAL_STREAM").envs(env);
         let child = command.spawn().unwrap();
         let unread = Self {

@@ -492,7 +492,7 @@ impl fmt::Display for Note {
                 )
             }
             Self::Gone { lost } => {
-                let when = "until salara is restarted";
+                let when = "until a reload";
                 write!(
                     f,
                     "the CRM answered 410 to an event: none is sent any more {when}"

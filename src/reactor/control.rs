@@ -43,6 +43,8 @@ const PROBE: Duration = Duration::from_secs(1);
 pub(super) struct Control {
     /// The socket's file, to be removed at the end.
     path: Option<PathBuf>,
+    /// Why there is none.
+    missing: String,
     questions: Vec<(ConnId, Question)>,
     edits: VecDeque<(ConnId, Edit)>,
     /// What becomes of the first of them.
@@ -85,12 +87,8 @@ impl Control {
                 }
                 Err(error @ RunError::SocketInUse(..)) => return Err(error),
                 Err(error) if given.is_some() => return Err(error),
-                Err(error) => why = format!("{error}; {why}"),
+                Err(error) => why.push_str(&format!("{error}; ")),
             }
-        }
-        match &path {
-            Some(path) => info!(target: "salara", "taking verbs at {}", path.display()),
-            None => warn!(target: "salara", "no verbs are taken: {why}give a place with -s"),
         }
         #[expect(
             clippy::disallowed_methods,
@@ -99,6 +97,7 @@ impl Control {
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let control = Self {
             path,
+            missing: why,
             questions: Vec::new(),
             edits: VecDeque::new(),
             writing: None,
@@ -108,6 +107,17 @@ impl Control {
             link: "not connected yet".to_owned(),
         };
         Ok((control, listener))
+    }
+
+    /// Tells where verbs are taken.
+    pub(super) fn announce(&self) {
+        match &self.path {
+            Some(path) => info!(target: "salara", "taking verbs at {}", path.display()),
+            None => {
+                let why = &self.missing;
+                warn!(target: "salara", "no verbs are taken: {why}give a place with -s");
+            }
+        }
     }
 
     fn take(&mut self, id: ConnId) -> Option<Question> {

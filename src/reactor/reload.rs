@@ -14,7 +14,8 @@ use log::{error, info, warn};
 use mio::net::TcpListener;
 
 use super::connection::{Connection, Kind};
-use super::{Reactor, RunError, event_mask, event_names};
+use super::wanted::{event_mask, event_names};
+use super::{Reactor, RunError};
 use crate::access::Access;
 use crate::config::Config;
 use crate::control::Sheet;

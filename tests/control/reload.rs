@@ -239,7 +239,7 @@ fn the_recorded_reload_means_the_same() {
         assert!(info.lines().any(|ours| ours == line), "{line} in {info}");
         met += 1;
     }
-    assert_eq!(met, 12);
+    assert_eq!(met, 13);
     assert!(info.contains("\t-- Hangup event: 0 (not used)\n"), "{info}");
     let table = outs[4].split_once('\n').unwrap().1;
     assert_eq!(done(&salara, "show route"), table);
