@@ -8,8 +8,9 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, Permissions};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -193,9 +194,17 @@ impl Reactor {
         };
         self.control.writing = None;
         if let Some((id, edit)) = self.control.edits.pop_front() {
+            let file = self.path.display().to_string();
             let sheet = match written {
                 Ok(()) => self.adopt_edit(edit),
-                Err(why) => Sheet::failed(format!("{}: {why}", self.path.display())),
+                // Who may not write the file still wants to see what goes on.
+                Err(why) if matches!(edit, Edit::Verbose(_)) => {
+                    let mut sheet = self.adopt_edit(edit);
+                    sheet.line(&format!("for this run only: {file}: {why}"));
+                    sheet.status = FAILED;
+                    sheet
+                }
+                Err(why) => Sheet::failed(format!("{file}: {why}")),
             };
             self.answer(id, sheet, now);
         }
@@ -378,7 +387,7 @@ impl Reactor {
         };
         info!(target: "salara", "{}", text.trim());
         self.adopt(Rc::new(config));
-        Sheet::done(text)
+        Sheet::done(text + "\n")
     }
 }
 
@@ -404,6 +413,12 @@ fn open(path: &Path) -> Result<UnixListener, RunError> {
         && !there.file_type().is_socket()
     {
         return Err(failed(io::Error::other("it is there, and no socket")));
+    }
+    // Another user's, dead or alive.
+    if let Err(error) = UnixStream::connect(path)
+        && error.kind() == ErrorKind::PermissionDenied
+    {
+        return Err(failed(error));
     }
     let words = ["show", "info"].map(str::to_owned);
     match client::ask(path, &words, true, PROBE) {

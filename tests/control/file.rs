@@ -83,6 +83,10 @@ fn what_cannot_be_written_does_not_count() {
     fs::remove_file(&file).unwrap();
     let said = refused(&salara, "set route 1 2");
     assert!(said.contains("salara.conf: no such file"), "{said}");
+    let said = refused(&salara, "set verbose debug");
+    let begins = "\tSalara set events verbose to debug (2)\nfor this run only: ";
+    assert!(said.starts_with(begins), "{said}");
+    assert!(done(&salara, "show info").contains("events verbose level: 2 (debug)"));
     // What the administrator has written and not read in yet is his.
     fs::write(&file, ALONE.replace("8003:0000", "8003:0000\n1:9")).unwrap();
     let said = refused(&salara, "set route 1 2");

@@ -3,6 +3,8 @@
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 use super::{ALONE, done, refused};
 use crate::support::daemon::{Salara, scratch_dir};
@@ -175,6 +177,35 @@ fn the_link_is_made_anew_only_when_its_settings_change() {
     wait(3);
     done(&salara, "reload");
     assert_eq!(links(), 3);
+}
+
+#[test]
+fn the_supervisor_hears_of_a_reload_and_of_its_end() {
+    let dir = scratch_dir();
+    let socket = UnixDatagram::bind(dir.join("notify")).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let names = format!("export NOTIFY_SOCKET={}/notify", dir.display());
+    let salara = Salara::start_after(&names, ALONE);
+    let next = || {
+        let mut buffer = [0; 512];
+        let count = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..count].to_vec()).unwrap()
+    };
+    assert_eq!(next(), "READY=1");
+    // A file that is wrong is no reason to keep systemd waiting.
+    for text in [ALONE, "[ami]\nport=70000\n"] {
+        rewrite(&salara, text);
+        salara.signal("HUP");
+        let mut told = next();
+        while told.starts_with("STATUS=") {
+            told = next();
+        }
+        assert!(told.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{told}");
+        assert_eq!(next(), "READY=1");
+    }
+    fs::remove_dir_all(dir).unwrap();
 }
 
 #[test]
