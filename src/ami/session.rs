@@ -106,7 +106,7 @@ pub struct Session {
     facts: Facts,
     /// It has been said that the secret travels in clear.
     sends_clear: bool,
-    /// Asterisk had not booted when it was asked what it can do.
+    /// Asterisk had not booted when it was last asked what it can do.
     is_stale: bool,
     /// This account is told when Asterisk has booted.
     tells_boot: bool,
@@ -262,6 +262,7 @@ impl Session {
                         .push_back(Output::Done(ask, Err(ActionError::Timeout)));
                     self.ping_now(now);
                 }
+                Asked::CommandsAgain if self.is_stale => self.probe_again(now),
                 Asked::Version | Asked::Filter | Asked::CommandsAgain => {}
                 Asked::Commands => self.probed(None, now),
                 // Their state's own deadline speaks for them.
@@ -468,9 +469,12 @@ impl Session {
         self.send_own(Asked::Commands, &Action::ListCommands, now);
     }
 
+    /// One question at a time, however often Asterisk says that it has booted.
     fn probe_again(&mut self, now: Instant) {
-        self.is_stale = false;
-        self.send_own(Asked::CommandsAgain, &Action::ListCommands, now);
+        self.is_stale = self.pending.has(Asked::CommandsAgain);
+        if !self.is_stale {
+            self.send_own(Asked::CommandsAgain, &Action::ListCommands, now);
+        }
     }
 
     /// What there is to ask is known, or will not be told.

@@ -107,6 +107,10 @@ impl Pending {
         self.rows.len() >= MAX_PENDING
     }
 
+    pub(super) fn has(&self, asked: Asked) -> bool {
+        self.rows.iter().any(|row| row.asked == asked)
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.rows.iter().map(|row| row.deadline).min()
     }

@@ -202,6 +202,24 @@ fn an_asterisk_that_boots_slowly_is_asked_again() {
 }
 
 #[test]
+fn an_asterisk_that_says_often_that_it_has_booted_is_asked_one_question_at_a_time() {
+    let mut play = Play::up();
+    for _ in 0..40 {
+        play.says(&FULLY_BOOTED);
+    }
+    play.answer("ListCommands", &COMMANDS);
+    // The later ones may have meant more.
+    assert_eq!(names(&play.actions()), ["ListCommands"]);
+    play.says(&FULLY_BOOTED);
+    play.wait(seconds(3));
+    assert_eq!(names(&play.actions()), ["ListCommands"]);
+    play.wait(seconds(3));
+    assert_eq!(names(&play.actions()), [""; 0]);
+    play.says(&FULLY_BOOTED);
+    assert_eq!(names(&play.actions()), ["ListCommands"]);
+}
+
+#[test]
 fn a_slow_login_is_waited_for() {
     let mut play = Play::connected();
     play.sends(BANNER.as_bytes());
