@@ -169,6 +169,11 @@ impl Backlog {
         self.len() == 0
     }
 
+    /// How many were dropped for want of room.
+    pub fn dropped(&self) -> u64 {
+        self.queue.dropped()
+    }
+
     /// How many of them are in memory alone.
     pub fn unstored_len(&self) -> u64 {
         let tail = self.disk.as_ref().map_or(0, |disk| disk.tail.len());

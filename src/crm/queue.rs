@@ -225,7 +225,7 @@ impl Queue {
                 self.rest(Some(*wait), &outcome.to_string(), now);
                 self.try_again(id, Duration::ZERO, now);
             }
-            Outcome::Answered { status: 410, .. } => self.gone(id),
+            Outcome::Answered { status: 410, .. } => self.gone(id, now),
             Outcome::Answered { status, .. } => {
                 match status {
                     200..=299 => {
@@ -439,9 +439,9 @@ impl Queue {
         }
     }
 
-    fn gone(&mut self, id: PostId) {
+    fn gone(&mut self, id: PostId, now: Instant) {
         let lost = if self.is_durable {
-            self.ready.insert(id);
+            self.try_again(id, Duration::ZERO, now);
             0
         } else {
             self.clear()

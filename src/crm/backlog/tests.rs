@@ -368,6 +368,20 @@ fn what_makes_room_is_counted_and_not_tried_again() {
 }
 
 #[test]
+fn what_made_room_while_it_was_on_its_way_is_not_kept_after_410() {
+    let mut world = World::new();
+    world.push(10);
+    world.turn();
+    world.backlog.handle_dropped(10, 0);
+    world.answer(0, &status(410));
+    world.turn();
+    assert_eq!((world.backlog.len(), world.backlog.dropped()), (2, 8));
+    world.backlog.reopen();
+    world.take_all();
+    assert_eq!((world.taken.len(), world.backlog.dropped()), (2, 8));
+}
+
+#[test]
 fn after_410_events_are_kept_for_the_next_run() {
     let mut world = proven();
     world.push(10);
