@@ -16,7 +16,7 @@ SMALL = -C link-arg=-Wl,--no-eh-frame-hdr,-T,cross/no-unwind.ld
 # $(call install,PACKAGES): by root, or by who may become it.
 install = $$([ "$$(id -u)" = 0 ] || echo sudo) sh -c "apt-get update -q && apt-get install -qy $(1)"
 
-.PHONY: all demo test check format lint docs size bench prerequisites clean
+.PHONY: all demo test test-long check format lint docs size bench prerequisites clean
 
 all: release
 
@@ -30,6 +30,11 @@ demo: release
 
 test: prerequisites test-tools
 	$(CARGO) test --locked
+
+# The same for as long as it takes: more worlds, more kills, longer outages. SALARA_LONG is read by
+# the tests themselves.
+test-long: prerequisites test-tools
+	SALARA_LONG=1 $(CARGO) test --locked
 
 # What must hold for every commit.
 check: format lint test docs

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::calls::{Calls, Own, Told};
 use super::random::Random;
 
 /// How one connection behaves.
@@ -42,6 +43,12 @@ pub(crate) enum Truth {
     Done(bool),
 }
 
+/// What is said at once, and the event of a channel that it tells of.
+pub(crate) struct Said {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) told: Option<Told>,
+}
+
 /// Asterisk, at the other end of at most one connection.
 pub(crate) struct Asterisk {
     random: Random,
@@ -51,7 +58,12 @@ pub(crate) struct Asterisk {
     deaf: bool,
     inbox: Vec<u8>,
     /// What will be said, in the order of its time.
-    outbox: VecDeque<(Instant, Vec<u8>)>,
+    outbox: VecDeque<(Instant, Said)>,
+    /// Since when this connection is told of events.
+    logged_in: Option<Instant>,
+    pub(crate) calls: Calls,
+    /// When it is in the mood for noise again.
+    noise_after: Option<Instant>,
     /// When the last answer so far is given.
     answered_at: Option<Instant>,
     /// What this connection answered, by ActionID.
@@ -70,6 +82,9 @@ impl Asterisk {
             deaf: false,
             inbox: Vec::new(),
             outbox: VecDeque::new(),
+            logged_in: None,
+            calls: Calls::new(seed),
+            noise_after: None,
             answered_at: None,
             truths: HashMap::new(),
             ids: HashSet::new(),
@@ -82,6 +97,7 @@ impl Asterisk {
         self.hang_up();
         self.connected = true;
         self.deaf = false;
+        self.logged_in = None;
         self.answered_at = None;
         self.truths.clear();
         self.temper = if healthy {
@@ -113,17 +129,34 @@ impl Asterisk {
         self.truths.get(action_id)
     }
 
-    /// When something is said next.
+    /// When something is said or happens next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.outbox.front().map(|(at, _)| *at)
+        let said = self.outbox.front().map(|(at, _)| *at);
+        said.into_iter().chain(self.calls.poll_timeout()).min()
     }
 
     /// What is said by now.
-    pub(crate) fn poll_bytes(&mut self, now: Instant) -> Option<Vec<u8>> {
+    pub(crate) fn poll_said(&mut self, now: Instant) -> Option<Said> {
         if self.outbox.front()?.0 > now {
             return None;
         }
-        self.outbox.pop_front().map(|(_, bytes)| bytes)
+        self.outbox.pop_front().map(|(_, said)| said)
+    }
+
+    /// Channels live on, and whoever listens is told.
+    pub(crate) fn live(&mut self, now: Instant) {
+        while let Some(mut told) = self.calls.poll_told(now) {
+            if self.logged_in.is_none_or(|since| since > now) {
+                continue;
+            }
+            if !self.temper.has_channel_ids() {
+                // So old a version knows of no calls either, only of channels.
+                told.linkedid.clear();
+            }
+            let lines = told.lines();
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            self.say_all(packet(&lines), Some(told), now);
+        }
     }
 
     /// Reads what salara wrote.
@@ -138,7 +171,12 @@ impl Asterisk {
 
     /// Says what nobody asked for, if it is in the mood.
     pub(crate) fn make_noise(&mut self, now: Instant) {
-        if !self.random.percent(self.temper.noise) || self.truths.is_empty() {
+        if self.noise_after.is_some_and(|at| now < at) || self.truths.is_empty() {
+            return;
+        }
+        // However often it is listened to.
+        self.noise_after = Some(now + Duration::from_millis(100));
+        if !self.random.percent(self.temper.noise) {
             return;
         }
         let extension = format!("Exten: {}", super::extension(&mut self.random));
@@ -209,6 +247,16 @@ impl Asterisk {
             }
         }
         if name == "Originate" && self.truths.get(&id) == Some(&Truth::Done(true)) {
+            let operator = value("CallerID").unwrap();
+            let wished = value("ChannelId").filter(|_| self.temper.has_channel_ids());
+            let own = Own {
+                uniqueid: wished.as_deref(),
+                operator: &operator,
+            };
+            // A device may be called that nobody has.
+            if self.random.percent(80) {
+                self.calls.begin(Some(&own), 0, at);
+            }
             self.end_call(&id, at);
         }
     }
@@ -224,6 +272,7 @@ impl Asterisk {
             "Login" if temper.login.is_empty() => {
                 let mut packets = vec![self.response(id, &["Response: Success"])];
                 self.truths.insert(id.to_owned(), Truth::Done(true));
+                self.logged_in = Some(at);
                 if temper.boots {
                     let booted = at + Duration::from_millis(self.random.below(8_000) as u64);
                     if self.random.percent(50) {
@@ -265,12 +314,19 @@ impl Asterisk {
             self.response(id, &lines)
         };
         let named = format!("ActionID: {id}");
-        let list = |item: &[&str], end: &str| {
-            let item = [item, &[&named]].concat();
-            let end = [end, &named, "EventList: Complete"];
+        let list_of = |items: &[Vec<&str>], end: &str| {
             let start = ["Response: Success", "EventList: start"].map(String::from);
-            vec![head(&start), packet(&item), packet(&end)]
+            let items = items
+                .iter()
+                .map(|item| packet(&[item, &[&*named][..]].concat()));
+            let end = packet(&[end, &named, "EventList: Complete"]);
+            [head(&start)]
+                .into_iter()
+                .chain(items)
+                .chain([end])
+                .collect()
         };
+        let list = |item: &[&str], end: &str| list_of(&[item.to_vec()], end);
         match &truth {
             Truth::Denied => vec![head(&error("Permission denied"))],
             Truth::Hint(state, text) => vec![head(&[
@@ -297,6 +353,14 @@ impl Asterisk {
                 let text = format!("ChannelStateDesc: {text}");
                 let item = ["Event: Status", "ChannelState: 6", &text];
                 list(&item, "Event: StatusComplete")
+            }
+            Truth::Done(true) if name == "CoreShowChannels" => {
+                let alive = self.calls.alive();
+                let alive = alive.iter().map(|id| format!("Uniqueid: {id}"));
+                let alive: Vec<String> = alive.collect();
+                let items = alive.iter().map(|id| vec!["Event: CoreShowChannel", id]);
+                let items: Vec<Vec<&str>> = items.collect();
+                list_of(&items, "Event: CoreShowChannelsComplete")
             }
             Truth::Done(true) => vec![head(&["Response: Success".to_owned()])],
             Truth::Done(false) => vec![head(&error("No."))],
@@ -348,9 +412,13 @@ impl Asterisk {
     }
 
     fn say(&mut self, bytes: Vec<u8>, at: Instant) {
+        self.say_all(bytes, None, at);
+    }
+
+    fn say_all(&mut self, bytes: Vec<u8>, told: Option<Told>, at: Instant) {
         if self.connected && !self.deaf {
             let place = self.outbox.partition_point(|(other, _)| *other <= at);
-            self.outbox.insert(place, (at, bytes));
+            self.outbox.insert(place, (at, Said { bytes, told }));
         }
     }
 }
@@ -372,6 +440,11 @@ impl Temper {
             denial: 0,
             noise: 0,
         }
+    }
+
+    /// Whether channels get the ids they are wished: not before Asterisk 12.
+    fn has_channel_ids(&self) -> bool {
+        !self.greeting.contains("/1.1")
     }
 
     fn any(random: &mut Random) -> Self {

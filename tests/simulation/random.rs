@@ -9,6 +9,11 @@ impl Random {
         Self((seed.wrapping_add(1)).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
+    /// Another one, whose chances do not depend on how many of this one's are taken later.
+    pub(crate) fn split(&mut self) -> Self {
+        Self::new(self.next())
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
