@@ -33,7 +33,7 @@ use support::daemon::{Salara, run, scratch_dir};
 
 /// A salara without an Asterisk: nobody listens on port 1.
 const ALONE: &str = "[general]\ndefault=710\n[route]\n8003:0000\n[event]\nverbose=1\n[url]\n\
-                     rest_server=127.0.0.1:0\ndest_url_event=\n[ami]\nport=1\nsecret=hush\n";
+                     rest_server=127.0.0.1:0\nagi_server=off\ndest_url_event=\n[ami]\nport=1\nsecret=hush\n";
 
 /// What a verb printed, which must have been done.
 #[track_caller]

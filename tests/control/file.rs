@@ -12,7 +12,7 @@ use crate::support::daemon::{Salara, scratch_dir};
 #[test]
 fn a_change_counts_at_once_and_touches_no_other_byte() {
     let before = "; mine\r\n[route]\r\n8003:0000 ; night\r\n;--\r\n[event]\r\nverbose=1 ; loud\r\n\
-                  my_key=1\r\n[url]\r\nrest_server=127.0.0.1:0\r\n[ami]\r\nport=1\r\nsecret=x\r\n";
+                  my_key=1\r\n[url]\r\nrest_server=127.0.0.1:0\r\nagi_server=off\r\n[ami]\r\nport=1\r\nsecret=x\r\n";
     let dir = scratch_dir();
     fs::create_dir(dir.join("etc")).unwrap();
     let real = dir.join("etc/real.conf");

@@ -234,7 +234,7 @@ fn the_recorded_reload_means_the_same() {
     let local = |text: &str| {
         text.replace("127.0.0.1:5058", "127.0.0.1:0")
             .replace("127.0.0.1:5059", "127.0.0.1:0")
-            + "[ami]\nport=1\nsecret=x\n"
+            + "[url]\nagi_server=off\n[ami]\nport=1\nsecret=x\n"
     };
     let salara = Salara::start(&local(&golden::conf("conf-reload")));
     let root = env!("CARGO_MANIFEST_DIR");

@@ -226,3 +226,22 @@ fn any_file_means_the_same_but_for_the_edit() {
         }
     }
 }
+
+/// The module wrote the whole file anew, with comments of its own; it means what ours does.
+#[test]
+fn the_recorded_file_means_the_same_afterwards() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/conf-cli");
+    let read = |name: &str| std::fs::read(format!("{folder}/{name}")).unwrap();
+    let mut file = read("salara.conf");
+    for edit in [
+        Edit::Verbose(Verbosity::Dump),
+        Edit::Verbose(Verbosity::On),
+        add("8100", "8200"),
+    ] {
+        file = edit.apply(&file).unwrap();
+    }
+    assert_eq!(meaning(&file), meaning(&read("salara.conf.after")));
+    let text = String::from_utf8(file).unwrap();
+    let before = String::from_utf8(read("salara.conf")).unwrap();
+    assert_eq!(text, before.replace("8000:0\n", "8000:0\n8100:8200\n"));
+}
