@@ -374,30 +374,6 @@ fn only_who_has_the_token_is_served() {
 }
 
 #[test]
-fn nothing_secret_is_logged_however_much_is_logged() {
-    if asterisk::missing(Version::V22) {
-        return;
-    }
-    let asterisk = Asterisk::start(Version::V22);
-    let salara = Salara::beside(
-        &asterisk,
-        "[event]\nverbose=3\n[security]\nrest_token=correct-horse-x\n",
-    );
-    let bytes = "POST / HTTP/1.1\r\nAuthorization: Bearer correct-horse-x\r\nContent-Length: 16\r\n\
-                 \r\n{\"exten\":\"0000\"}";
-    assert_eq!(rest::exchange(salara.addr(), bytes.as_bytes()).status, 200);
-    let log = salara.log().join("\n");
-    assert!(
-        log.contains("[DEBUG] wire: < ") && log.contains("ExtensionState"),
-        "{log}"
-    );
-    assert!(
-        !log.contains("correct-horse-x") && !log.contains(&asterisk.secret("salara")),
-        "{log}"
-    );
-}
-
-#[test]
 fn a_reply_that_is_owed_is_sent_before_the_end() {
     // This Asterisk takes half a second over a channel.
     let asterisk = EventsAmi::start();
