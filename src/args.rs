@@ -29,6 +29,13 @@ pub(crate) enum Command {
         /// The configuration.
         file: PathBuf,
     },
+    /// Make the account in manager.conf.
+    Setup {
+        /// The configuration.
+        file: PathBuf,
+        /// Only say what would be done.
+        is_dry: bool,
+    },
     Help,
     Version,
 }
@@ -39,12 +46,15 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
     let mut file = crate::default_file();
     let mut socket = None;
     let (mut check, mut json) = (false, false);
+    let (mut setup, mut is_dry) = (false, false);
     while let Some(word) = words.next() {
         match word.to_str() {
             Some("-h" | "--help") => return Ok(Command::Help),
             Some("-V" | "--version") => return Ok(Command::Version),
             Some("-t" | "--check") => check = true,
             Some("--json") => json = true,
+            Some("setup") => setup = true,
+            Some("--dry-run") if setup => is_dry = true,
             Some(option @ ("-c" | "--config" | "-s" | "--socket")) => match words.next() {
                 Some(path) if option.ends_with('c') || option.ends_with('g') => file = path.into(),
                 Some(path) => socket = Some(path.into()),
@@ -72,7 +82,9 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
             }
         }
     }
-    Ok(if check {
+    Ok(if setup {
+        Command::Setup { file, is_dry }
+    } else if check {
         Command::Check { file }
     } else {
         Command::Run { file, socket }
@@ -85,6 +97,7 @@ salara - a bridge between an Asterisk PBX and the web
 
 Usage: salara [-c FILE] [-s SOCKET]       run in the foreground
        salara [-c FILE] --check           say what is wrong with FILE, and exit
+       salara [-c FILE] setup [--dry-run] make its account in manager.conf
        salara [-s SOCKET] [--json] VERB   ask the salara that runs
 
 Options:
@@ -191,6 +204,21 @@ mod tests {
         let file = crate::default_file();
         let socket = Some("a.ctl".into());
         assert_eq!(read(&["-s", "a.ctl"]), Ok(Command::Run { file, socket }));
+    }
+
+    #[test]
+    fn setup_may_be_tried_first() {
+        let file = PathBuf::from("x.conf");
+        let setup = |is_dry| {
+            Ok(Command::Setup {
+                file: file.clone(),
+                is_dry,
+            })
+        };
+        assert_eq!(read(&["-c", "x.conf", "setup"]), setup(false));
+        assert_eq!(read(&["setup", "--dry-run", "-c", "x.conf"]), setup(true));
+        let alone = "\"--dry-run\": not an argument salara knows";
+        assert_eq!(read(&["--dry-run"]), Err(alone.into()));
     }
 
     #[test]

@@ -20,7 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn ask(socket: Option<PathBuf>, words: &[String], json: bool) -> ExitCode {
     if words == ["completion", "bash"] {
         let script = include_str!("completion.bash");
-        return crate::print(&format!("{script}_salara_verbs='{USAGE}completion bash'\n"));
+        return crate::print(&format!(
+            "{script}_salara_verbs='{USAGE}setup\ncompletion bash'\n"
+        ));
     }
     if let Err(why) = Verb::parse(words) {
         crate::complain(&format!("{why}\nTry: salara --help"));

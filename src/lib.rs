@@ -19,9 +19,9 @@
 //!      └── reactor: mio, the clock, threads, read and write      config: read, passed in
 //! ```
 //!
-//! - Pure: all but `reactor`, `logging`, `client`, `main`, and in `crm` the threads (`worker`, with `hosts`,
-//!   `trust` and its stand-in `plain`) and the files (`spool`). They know no sockets, files, threads
-//!   or clocks; time is an argument. A test keeps them so.
+//! - Pure: all but `reactor`, `account`, `client`, `logging`, `main`, and in `crm` the threads
+//!   (`worker`, with `hosts`, `trust` and its stand-in `plain`) and the files (`spool`). They know no
+//!   sockets, files, threads or clocks; time is an argument. A test keeps them so.
 //! - Every machine obeys one contract: `handle_*` feeds it, `poll_*` outputs are drained to `None`
 //!   after each feeding, `poll_timeout` says when `handle_timeout` is wanted, `outgoing` and `sent`
 //!   move its bytes. A machine never blocks, never panics, and refuses what it cannot use.
@@ -52,5 +52,7 @@ pub mod control;
 pub mod client;
 
 pub mod logging;
+
+pub mod account;
 
 pub mod reactor;

@@ -13,6 +13,7 @@ use std::process::{self, ExitCode};
 use std::time::SystemTime;
 
 use log::{error, warn};
+use salara::account;
 use salara::ami::instance::Instance;
 use salara::config::{Config, LogTo, Parsed, Severity};
 use salara::crm::target::Target;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Ok(Command::Version) => print(&format!("salara {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Command::Check { file }) => check(&file),
         Ok(Command::Run { file, socket }) => run(&file, socket),
+        Ok(Command::Setup { file, is_dry }) => setup(&file, is_dry),
         Ok(Command::Ask {
             socket,
             words,
@@ -74,6 +76,25 @@ fn check(file: &Path) -> ExitCode {
         Err(why) => {
             complain(&format!("{}: no AMI account: {why}", file.display()));
             print(&format!("{}: ok but for the account\n", file.display()))
+        }
+    }
+}
+
+/// Makes the account in manager.conf. A file that is not there yet counts as one with nothing in it.
+fn setup(file: &Path, is_dry: bool) -> ExitCode {
+    let parsed = if file.exists() {
+        match load(file) {
+            Ok(parsed) => parsed,
+            Err(why) => return refuse(&why),
+        }
+    } else {
+        Parsed::default()
+    };
+    match account::setup(&parsed.config, file, is_dry) {
+        Ok(said) => print(&said),
+        Err(why) => {
+            complain(&format!("salara: {why}"));
+            ExitCode::from(FAILED)
         }
     }
 }

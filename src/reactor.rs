@@ -20,6 +20,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::access::Access;
+use crate::account;
 use crate::ami::instance::Instance;
 use crate::ami::session::{self, Note, Session};
 use crate::api::{self, Reply};
@@ -28,7 +29,6 @@ use crate::engine::{self, Engine};
 use crate::http;
 use crate::logging;
 
-mod account;
 mod clients;
 mod connection;
 mod control;

@@ -179,7 +179,7 @@ fn a_shell_completes_verbs() {
     for (line, wanted) in [
         (
             "salara ",
-            "show set del get send replay test-event reload completion",
+            "show set del get send replay test-event reload setup completion",
         ),
         ("salara sh", "show"),
         ("salara -s x.ctl show c", "conf chan_records"),

@@ -11,6 +11,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::glob;
 pub use super::manager::ManagerFiles;
 use super::manager::{Sections, reason};
 use super::net::listener;
@@ -144,6 +145,36 @@ pub fn find_account(
         tls,
         read: Classes::parse(sections.last(user, "read").unwrap_or_default()),
         write: Classes::parse(sections.last(user, "write").unwrap_or_default()),
+        notes: sections.notes,
+    })
+}
+
+/// Where a section of this name could be added in a file of its own: `None` when there is one
+/// already, an error when no file of that name would be read.
+pub fn find_room(
+    files: &dyn ManagerFiles,
+    start: &Path,
+    user: &str,
+    name: &str,
+) -> Result<Option<PathBuf>, AccountError> {
+    let path = start.to_owned();
+    let sections = Sections::read(files, start).map_err(|error| AccountError::File {
+        path: path.clone(),
+        kind: error.kind(),
+    })?;
+    let mut list = sections.list.iter();
+    if list.any(|section| section.name.eq_ignore_ascii_case(user)) {
+        return Ok(None);
+    }
+    let fits = |target: &&PathBuf| {
+        let pattern = target.file_name().and_then(|pattern| pattern.to_str());
+        pattern.is_some_and(|pattern| glob::fits(pattern, name))
+    };
+    let found = sections.includes.iter().find(fits);
+    let room = found.map(|target| target.with_file_name(name));
+    room.map(Some).ok_or_else(|| AccountError::NoSection {
+        path,
+        user: user.into(),
         notes: sections.notes,
     })
 }

@@ -43,6 +43,8 @@ pub(super) struct Sections {
     pub(super) list: Vec<Section>,
     /// What could not be followed.
     pub(super) notes: Vec<String>,
+    /// What is included, patterns as they stand.
+    pub(super) includes: Vec<PathBuf>,
 }
 
 impl Sections {
@@ -198,6 +200,7 @@ impl Reader<'_> {
         }
         // An absolute name replaces the directory.
         let target = self.directory.join(name);
+        self.sections.includes.push(target.clone());
         let found = match self.resolve(&target) {
             Ok(found) => found,
             Err(text) => return self.note(format!("{}: {text}", target.display())),

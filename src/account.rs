@@ -1,7 +1,7 @@
 //! Where Asterisk is, and who salara is to it.
 //!
-//! This file owns the look into manager.conf when salara.conf names no secret. It must not know
-//! what a login is.
+//! This file owns the look into manager.conf when salara.conf names no secret; an account is made
+//! by `setup`. It must not know what a login is.
 //!
 //! The surprising fact: this is asked again at every attempt to connect. An account that is made
 //! while salara runs is found without a restart.
@@ -14,16 +14,23 @@ use crate::ami::session::Credentials;
 use crate::config::AmiSettings;
 use crate::config::account::{ManagerFiles, find_account};
 
+mod setup;
+
+pub use setup::setup;
+
 /// A place to connect to and how to log in there.
 #[derive(Debug)]
-pub(super) struct Target {
-    pub(super) host: Box<str>,
-    pub(super) port: u16,
-    pub(super) credentials: Credentials,
+pub struct Target {
+    /// A name or an address.
+    pub host: Box<str>,
+    /// Its port.
+    pub port: u16,
+    /// Who logs in there.
+    pub credentials: Credentials,
 }
 
 /// Finds out where to connect; an error says what is missing.
-pub(super) fn target(settings: &AmiSettings, beside: &Path) -> Result<Target, String> {
+pub fn target(settings: &AmiSettings, beside: &Path) -> Result<Target, String> {
     let user = settings.user.clone();
     if let Some(secret) = settings.secret.clone() {
         return Ok(Target {
@@ -51,7 +58,7 @@ pub(super) fn target(settings: &AmiSettings, beside: &Path) -> Result<Target, St
 }
 
 /// The manager.conf that is read: the configured one, else the one beside salara.conf.
-pub(super) fn manager_conf(settings: &AmiSettings, beside: &Path) -> PathBuf {
+fn manager_conf(settings: &AmiSettings, beside: &Path) -> PathBuf {
     let neighbour = || {
         beside
             .parent()
