@@ -1,7 +1,7 @@
 //! One REST connection as a machine: bytes in, requests out, replies in, bytes out.
 //!
-//! It owns framing, limits and deadlines, and serves one request at a time, in order. It must not
-//! know what a request means: not JSON, not telephony, not who may ask.
+//! It owns states, limits and deadlines, and serves one request at a time, in order; `reading` finds
+//! the request. It must not know what a request means: not JSON, not telephony, not who may ask.
 //!
 //! The surprising fact: closing a socket with unread bytes in it makes the kernel send a reset, and
 //! a reset makes the client's kernel throw away a reply it has not read yet. So a connection that we
@@ -12,13 +12,13 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use std::mem;
 use std::time::{Duration, Instant};
 
 mod body;
 mod error;
 mod head;
 mod limits;
+mod reading;
 mod response;
 
 pub use error::RequestError;
@@ -30,7 +30,8 @@ pub use limits::{
 pub use response::Response;
 
 use head::Head;
-use limits::{ENOUGH_INPUT, ENOUGH_OUTPUT, MAX_BLANKS};
+use limits::{ENOUGH_INPUT, ENOUGH_OUTPUT};
+use reading::Step;
 use response::Persistence;
 
 /// A connection with one client.
@@ -102,11 +103,6 @@ enum State {
     Lingering { until: Instant, left: usize },
     /// To be dropped.
     Closed,
-}
-
-enum Step {
-    Again,
-    Wait,
 }
 
 impl Connection {
@@ -325,102 +321,6 @@ impl Connection {
         }
     }
 
-    fn step(&mut self, now: Instant) -> Result<Step, RequestError> {
-        match self.state {
-            State::Idle { .. } => self.begin_head(now),
-            State::Head { .. } => self.read_head(now),
-            State::Body { .. } => self.read_body(now),
-            State::Busy { .. }
-            | State::Flushing { .. }
-            | State::Lingering { .. }
-            | State::Closed => Ok(Step::Wait),
-        }
-    }
-
-    fn begin_head(&mut self, now: Instant) -> Result<Step, RequestError> {
-        if let State::Idle { blanks, .. } = &mut self.state {
-            skip_blank_lines(&mut self.input, blanks)?;
-        }
-        match self.input.first() {
-            None | Some(b'\r') => return Ok(Step::Wait),
-            // The first byte of a TLS record that carries a handshake.
-            Some(0x16) => return Err(RequestError::Tls),
-            Some(b) if !is_token(*b) => return Err(RequestError::NoMethod),
-            Some(_) => {}
-        }
-        self.state = State::Head {
-            until: after(now, REQUEST_TIME),
-            scanned: 0,
-        };
-        Ok(Step::Again)
-    }
-
-    /// Only whole lines are parsed, and only when there is a new one: a head sent byte by byte
-    /// costs little, and no way of cutting it changes what is found.
-    fn read_head(&mut self, now: Instant) -> Result<Step, RequestError> {
-        let State::Head { until, scanned } = &mut self.state else {
-            return Ok(Step::Wait);
-        };
-        let window = self.input.get(..MAX_HEAD).unwrap_or(&self.input);
-        let lines = memchr::memrchr(b'\n', window).map_or(0, |at| at.saturating_add(1));
-        if lines > *scanned {
-            *scanned = lines;
-            if let Some((head, used)) = Head::parse(window.get(..lines).unwrap_or(window))? {
-                let until = *until;
-                self.input.drain(..used);
-                self.begin_body(head, until, now);
-                return Ok(Step::Again);
-            }
-        }
-        if self.input.len() >= MAX_HEAD {
-            return Err(RequestError::HeadTooLong);
-        }
-        Ok(Step::Wait)
-    }
-
-    fn read_body(&mut self, now: Instant) -> Result<Step, RequestError> {
-        let State::Body { head, .. } = &mut self.state else {
-            return Ok(Step::Wait);
-        };
-        let Some(body) = head.body.take(&mut self.input)? else {
-            return Ok(Step::Wait);
-        };
-        let open = match (head.keep_alive, head.http11) {
-            (false, _) => Persistence::Close,
-            (true, true) => Persistence::Open,
-            (true, false) => Persistence::OpenOld,
-        };
-        let head_only = head.method == "HEAD";
-        self.ready = Some(HttpRequest {
-            method: mem::take(&mut head.method),
-            target: mem::take(&mut head.target),
-            body,
-            authorization: head.authorization.take(),
-        });
-        let until = after(now, ANSWER_TIME);
-        self.state = State::Busy {
-            until,
-            open,
-            head_only,
-        };
-        if self.input.is_empty() {
-            self.input = Vec::new();
-        }
-        Ok(Step::Wait)
-    }
-
-    fn begin_body(&mut self, head: Head, until: Instant, now: Instant) {
-        // A client that has begun to send its body is not waiting for leave to do so.
-        let waits = head.expects_continue && head.body.is_awaited() && self.input.is_empty();
-        if waits && !self.options.bare_reply {
-            self.push_bytes(b"HTTP/1.1 100 Continue\r\n\r\n", now);
-        }
-        self.state = State::Body {
-            until,
-            head: Box::new(head),
-        };
-    }
-
     /// The client has sent all it will, and it is not enough for a request.
     fn end_input(&mut self, now: Instant) {
         match self.state {
@@ -494,27 +394,6 @@ impl Connection {
         self.write_until = None;
         self.ready = None;
     }
-}
-
-fn skip_blank_lines(input: &mut Vec<u8>, blanks: &mut u8) -> Result<(), RequestError> {
-    loop {
-        let length = match input.as_slice() {
-            [b'\n', ..] => 1,
-            [b'\r', b'\n', ..] => 2,
-            [b'\r', _, ..] => return Err(RequestError::NoMethod),
-            _ => return Ok(()),
-        };
-        input.drain(..length);
-        *blanks = blanks.saturating_add(1);
-        if *blanks > MAX_BLANKS {
-            return Err(RequestError::NoMethod);
-        }
-    }
-}
-
-/// What a method may begin with (RFC 9110, section 5.6.2).
-fn is_token(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 
 #[expect(

@@ -317,6 +317,7 @@ impl World {
             95 if self.random.percent(10) => self.flood(),
             96..100 => self.posts.replay(self.now),
             100..102 => self.posts.configure(self.random.one_of(&[1, 2, 16])),
+            102..104 => self.reconnect(),
             _ => {}
         }
         let pause = match self.random.below(100) {
@@ -334,6 +335,15 @@ impl World {
             None => self.random.one_of(&[(17_000, 1), (40, 60_000)]),
         };
         self.posts.flood(count, weight, self.now);
+    }
+
+    /// Other events are wanted, or the same of another Asterisk.
+    fn reconnect(&mut self) {
+        let mask = self.random.one_of(&["system,call", "system,call,agent"]);
+        let anew = self.random.percent(50);
+        self.session
+            .reconnect(mask, &["FullyBooted"], anew, self.now);
+        self.drain(None);
     }
 
     /// salara ends and is started again. Its clients are gone with it.

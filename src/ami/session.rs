@@ -1,7 +1,7 @@
 //! One link to Asterisk, from the first connect to the last reconnect.
 //!
-//! This file owns the login, the table of pending actions, the watchdog and the back-off. It must
-//! not know sockets, names to resolve, or why an action was asked.
+//! This file owns the link's states, its watchdog and its deadlines; `login` has what is said before
+//! the link is up. It must not know sockets, names to resolve, or why an action was asked.
 //!
 //! The surprising fact: a manager session can be alive and deaf. Asterisk before 20.21, 22.11 and
 //! 23.5 may lose the wake-up of a session's thread and answer minutes late, so silence is never
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use super::Message;
-use super::action::{Action, Proof};
+use super::action::Action;
 use super::codec::{DecodeError, Decoder, Item};
 use super::event::Event;
 use super::instance::{Ask, Instance};
@@ -21,6 +21,7 @@ use crate::config::Secret;
 
 mod answer;
 mod backoff;
+mod login;
 mod note;
 mod pending;
 
@@ -34,11 +35,6 @@ use pending::{Asked, Pending, Verdict};
 const CONNECT: Duration = Duration::from_secs(10);
 /// Banner and login answers come within this; a wrong secret is answered after one second.
 const LOGIN: Duration = Duration::from_secs(10);
-/// How long after a login `FullyBooted` is waited for. It never comes to an account that may not
-/// read `system`, and then the link is taken as it is.
-const BOOT: Duration = Duration::from_secs(5);
-/// The same for an account that was told of it before: a small box takes its time.
-const KNOWN_BOOT: Duration = Duration::from_secs(120);
 /// An idle link is asked for a sign of life.
 const IDLE: Duration = Duration::from_secs(30);
 /// And given up when none comes.
@@ -186,8 +182,8 @@ impl Session {
         self
     }
 
-    /// Other events are wanted, or `anew` for whatever reason: then the link is made anew, at once. One
-    /// that is not up is tried at once in any case, for what kept it down may have been mended.
+    /// Other events are wanted, or `anew` for whatever reason: then the link is made anew, at once.
+    /// One that is not up is tried at once in any case, for what kept it down may have been mended.
     pub fn reconnect(&mut self, events: &str, names: &[&str], anew: bool, now: Instant) {
         let filter = filter(names);
         let is_other = *self.events != *events || self.filter != filter;
@@ -369,19 +365,6 @@ impl Session {
         }
     }
 
-    fn greet(&mut self, version: &[u8], now: Instant) {
-        let State::Greeting { credentials, .. } = &self.state else {
-            return;
-        };
-        let credentials = credentials.clone();
-        self.facts.ami_version = String::from_utf8_lossy(version).into();
-        self.state = State::LoggingIn {
-            give_up_at: now + LOGIN,
-            credentials,
-        };
-        self.send_own(Asked::Challenge, &Action::Challenge, now);
-    }
-
     fn message(&mut self, message: Message<'_>, now: Instant) {
         debug!(target: "wire", "< {message:?}");
         match self.pending.handle(message) {
@@ -405,40 +388,8 @@ impl Session {
     fn answered(&mut self, asked: Asked, response: Response, now: Instant) {
         let head = response.head.message();
         match asked {
-            Asked::Challenge => {
-                let State::LoggingIn { credentials, .. } = &self.state else {
-                    return;
-                };
-                let secret = credentials.secret.expose();
-                let proof = match head.get("Challenge") {
-                    Some(challenge) if response.success => Proof::md5(challenge, secret),
-                    // A manager without MD5: the secret itself is all it takes.
-                    _ => Proof::Plain(secret.into()),
-                };
-                let user = credentials.user.clone();
-                if matches!(proof, Proof::Plain(_)) && !self.sends_clear {
-                    self.sends_clear = true;
-                    self.note(Note::InClear);
-                }
-                let login = Action::Login {
-                    user,
-                    proof,
-                    events: self.events.clone(),
-                };
-                self.send_own(Asked::Login, &login, now);
-            }
-            Asked::Login if response.success => {
-                let patience = if self.tells_boot { KNOWN_BOOT } else { BOOT };
-                self.state = State::Booting {
-                    until: now + patience,
-                };
-                self.send_own(Asked::Version, &Action::CoreSettings, now);
-            }
-            // The account is good, and an older link of it not yet dead (`allowmultiplelogin=no`).
-            Asked::Login if head.is("Message", "Login Already In Use") => {
-                self.hang_up("the account is logged in already", now);
-            }
-            Asked::Login => self.rejected(&head.text("Message"), now),
+            Asked::Challenge => self.challenged(&response, now),
+            Asked::Login => self.logged_in(&response, now),
             Asked::Version => {
                 self.facts.asterisk_version = head
                     .get("AsteriskVersion")
@@ -448,77 +399,6 @@ impl Session {
             Asked::Ping | Asked::Filter => {}
             Asked::Engine(ask) => self.outputs.push_back(Output::Done(ask, Ok(response))),
         }
-    }
-
-    /// Asterisk's modules are loaded. It may say so late: then what was found out before is stale.
-    fn booted(&mut self, now: Instant) {
-        self.tells_boot = true;
-        match self.state {
-            State::Booting { .. } => self.probe(now),
-            State::Probing => self.is_stale = true,
-            State::Up { .. } => self.probe_again(now),
-            State::Waiting { .. }
-            | State::Connecting { .. }
-            | State::Greeting { .. }
-            | State::LoggingIn { .. } => {}
-        }
-    }
-
-    fn probe(&mut self, now: Instant) {
-        self.state = State::Probing;
-        self.send_own(Asked::Commands, &Action::ListCommands, now);
-    }
-
-    /// One question at a time, however often Asterisk says that it has booted.
-    fn probe_again(&mut self, now: Instant) {
-        self.is_stale = self.pending.has(Asked::CommandsAgain);
-        if !self.is_stale {
-            self.send_own(Asked::CommandsAgain, &Action::ListCommands, now);
-        }
-    }
-
-    /// What there is to ask is known, or will not be told.
-    fn probed(&mut self, commands: Option<Message<'_>>, now: Instant) {
-        let before = self.facts.clone();
-        if let Some(commands) = commands {
-            self.facts.chan_sip = commands.get("SIPpeerstatus").is_some();
-            self.facts.pjsip = commands.get("PJSIPShowEndpoint").is_some();
-            if !self.filter.is_empty() && commands.get("Filter").is_some() && !self.is_up() {
-                let pattern = self.filter.clone();
-                self.send_own(Asked::Filter, &Action::Filter { pattern }, now);
-            }
-        }
-        if !self.is_up() || self.facts != before {
-            self.come_up(now);
-        }
-        if self.is_stale {
-            self.probe_again(now);
-        }
-    }
-
-    fn come_up(&mut self, now: Instant) {
-        self.state = State::Up {
-            watch: Watch::Quiet {
-                ping_at: now + IDLE,
-            },
-        };
-        self.backoff.reset();
-        self.said = None;
-        self.note(Note::Connected(self.facts.clone()));
-        self.outputs.push_back(Output::Up(self.facts.clone()));
-    }
-
-    /// A refused account is no outage: it will be refused again, and a PBX that bans who fails too
-    /// often would ban its own bridge.
-    fn rejected(&mut self, message: &str, now: Instant) {
-        let retry_in = self.backoff.after_rejection();
-        self.close(now + retry_in);
-        self.outputs.push_back(Output::Disconnect);
-        self.said = None;
-        self.note(Note::Rejected {
-            message: message.into(),
-            retry_in,
-        });
     }
 
     fn ping_now(&mut self, now: Instant) {

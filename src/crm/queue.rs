@@ -9,7 +9,6 @@
 //! say) holds up no more than its own call.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::{Delivery, JSON, Outcome, PostId};
@@ -19,12 +18,14 @@ use crate::channel::Post;
 
 mod durable;
 mod failed;
+mod note;
 
 pub(super) use durable::Accepted;
 pub use durable::Memo;
 use durable::{Kept, WebhookId};
 use failed::Failures;
 pub use failed::Standing;
+pub use note::Note;
 
 /// More posts than this do not wait: a day of a small office, or some megabytes.
 pub const MAX_POSTS: usize = 16_384;
@@ -97,43 +98,6 @@ enum Gate {
     Probing,
     /// It said that it is gone for good.
     Gone,
-}
-
-/// What a person should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// The endpoint does not answer. Said once until it does.
-    Resting {
-        /// What happened.
-        why: String,
-    },
-    /// It answers again.
-    Back {
-        /// How many posts wait.
-        waiting: usize,
-    },
-    /// A post was refused, and is not tried again.
-    Refused {
-        /// What the CRM said.
-        said: String,
-        /// The post.
-        body: Box<str>,
-    },
-    /// A post was tried for as long as it may be.
-    GivenUp {
-        /// The post.
-        body: Box<str>,
-    },
-    /// Too much was waiting, and the oldest had to go. Said at each power of two.
-    Dropped {
-        /// How many so far.
-        count: u64,
-    },
-    /// The CRM answered 410: nothing more is sent there until salara is told to.
-    Gone {
-        /// How many posts were dropped with that.
-        lost: usize,
-    },
 }
 
 impl Queue {
@@ -469,41 +433,6 @@ impl Queue {
 /// What the post keeps its order in: with `parallel=1` all posts are in one line.
 fn line_of(item: &Item, parallel: usize) -> &str {
     if parallel == 1 { "" } else { &item.call }
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Resting { why } => write!(f, "the CRM does not take events: {why}; trying on"),
-            Self::Back { waiting } => write!(f, "the CRM takes events again; {waiting} wait"),
-            Self::Refused { said, body } => {
-                write!(f, "the CRM refused an event for good: {said}: {body}")
-            }
-            Self::GivenUp { body } => {
-                write!(
-                    f,
-                    "an event was tried for as long as retry_for allows: {body}"
-                )
-            }
-            Self::Dropped { count } => {
-                write!(
-                    f,
-                    "too many events wait for the CRM: {count} dropped so far, oldest first"
-                )
-            }
-            Self::Gone { lost } => {
-                let when = "until a reload";
-                write!(
-                    f,
-                    "the CRM answered 410 to an event: none is sent any more {when}"
-                )?;
-                match lost {
-                    0 => Ok(()),
-                    lost => write!(f, "; {lost} that waited are dropped"),
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]
