@@ -3,8 +3,8 @@
 #   make demo   build, start a real Asterisk with phones and a CRM, and show salara at work
 #   make test   all tests, on real Asterisks 22 (PJSIP) and 16 (chan_sip)
 #
-# Into the system goes only what is missing of a C linker and, for the tests, curl and python3;
-# Asterisk is unpacked below target/.
+# Into the system goes only what is missing of a C linker and, for the tests, of TOOLS below;
+# Asterisk is unpacked below target/. What `make install` is for goes there too.
 
 CARGO ?= cargo
 export CLIPPY_CONF_DIR = $(CURDIR)/tests/lint
@@ -16,13 +16,30 @@ SMALL = -C link-arg=-Wl,--no-eh-frame-hdr,-T,cross/no-unwind.ld
 # $(call install,PACKAGES): by root, or by who may become it.
 install = $$([ "$$(id -u)" = 0 ] || echo sudo) sh -c "apt-get update -q && apt-get install -qy $(1)"
 
-.PHONY: all demo test test-long check format lint docs size bench prerequisites clean
+.PHONY: all install demo test test-long check format lint docs size bench prerequisites clean
 
 all: release
 
 .PHONY: release
 release: prerequisites
 	$(CARGO) rustc --release --locked --bin salara -- $(SMALL)
+
+# Into the system, or below DESTDIR for a package. A salara.conf that is there stays as it is.
+PREFIX ?= /usr/local
+SHARE = $(DESTDIR)$(PREFIX)/share
+install: $(RELEASE)
+	install -D -m 755 $(RELEASE) $(DESTDIR)$(PREFIX)/sbin/salara
+	[ -e $(DESTDIR)/etc/asterisk/salara.conf ] || \
+		install -D -m 640 salara.conf $(DESTDIR)/etc/asterisk/salara.conf
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(SHARE)/bash-completion/completions
+	sed 's|/usr/sbin/|$(PREFIX)/sbin/|' cross/systemd/salara.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/salara.service
+	$(RELEASE) completion bash >$(SHARE)/bash-completion/completions/salara
+	install -D -m 644 cross/man/salara.8 $(SHARE)/man/man8/salara.8
+	install -D -m 644 cross/man/salara.conf.5 $(SHARE)/man/man5/salara.conf.5
+
+$(RELEASE):
+	$(MAKE) release
 
 demo: release
 	$(CARGO) build --release --locked --example demo
@@ -57,11 +74,13 @@ bench: release
 	$(CARGO) run --release --quiet --manifest-path tests/bench/Cargo.toml \
 		--target-dir target/bench
 
-# The README's examples are run as they stand: they use these.
+# The README's examples are run as they stand, and what is read by other programs is held against
+# these. A name with a colon: the command and its Debian package.
+TOOLS = curl python3 strace shellcheck mandoc man:man-db systemd-analyze:systemd
 .PHONY: test-tools
 test-tools:
-	@for tool in curl python3; do \
-		command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	@for tool in $(TOOLS); do \
+		command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
 	[ -z "$$missing" ] || { echo "the tests want:$$missing: installing"; $(call install,$$missing); }
 
 # rustc links with a C compiler and TLS brings some C along; both are one package on Debian.

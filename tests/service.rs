@@ -61,6 +61,33 @@ fn a_supervisor_hears_how_things_are_and_that_the_loop_turns() {
     fs::remove_dir_all(dir).unwrap();
 }
 
+/// systemd drops what is older than its own request, by the clock that Linux starts at zero.
+#[test]
+fn a_reload_is_told_with_its_time() {
+    let dir = scratch_dir();
+    let path = dir.join("notify");
+    let supervisor = UnixDatagram::bind(&path).unwrap();
+    supervisor.set_read_timeout(Some(SOON)).unwrap();
+    let env = format!("export NOTIFY_SOCKET={}", path.display());
+    let salara = Salara::start_after(&env, CONF);
+    assert_eq!(next(&supervisor), "READY=1");
+    salara.wait_log("not connected");
+    let uptime = fs::read_to_string("/proc/uptime").unwrap();
+    let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+    salara.signal("HUP");
+    let reloading = loop {
+        let told = next(&supervisor);
+        if !told.starts_with("STATUS=") {
+            break told;
+        }
+    };
+    let usec = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+    let usec: f64 = usec.expect(&reloading).parse().unwrap();
+    assert!(usec > uptime * 1e6, "{reloading} at {uptime}");
+    while next(&supervisor) != "READY=1" {}
+    fs::remove_dir_all(dir).unwrap();
+}
+
 #[test]
 fn no_watchdog_is_fed_that_watches_another_process() {
     let dir = scratch_dir();
