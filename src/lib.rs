@@ -6,13 +6,17 @@
 //! ```text
 //!            bytes           messages              facts
 //! AMI  sock ─────► ami::codec ──────► ami::session ────────┐
-//! REST sock ─────► http ──► access ─► api ─────────────────┤►  engine  (channel)
-//! ctl  sock ─────► control ──────────────────────── Verb ──┤      │ Output
-//! CRM threads ───► crm::worker ─────► crm::queue           │      │
-//!                                        ▲                 │      │
-//! AMI  sock ◄──────────────────────── ami::session ◄── Act ┤◄─────┤
+//! REST sock ─────► http ──► access ─► api ─────────────────┤►  engine  (channel, route)
+//! AGI  sock ─────► agi ────────────────────────── Event ───┤      │
+//! ctl  sock ─────► control ────────────────────── Verb ────┤      │
+//! CRM threads ───► crm::lookup ────────────────── Found ───┘      │ Output
+//! CRM threads ───► crm::worker ─────► crm::queue                  │
+//!                                        ▲                        │
+//! AMI  sock ◄──────────────────────── ami::session ◄── Act ┐◄─────┤
 //! REST sock ◄───── http ◄──────────── api ◄───────── Reply ┤      │
-//! ctl  sock ◄───── control ◄──────────────────────── Sheet ┘      │
+//! AGI  sock ◄───── agi ◄───────────────────────── Tell ────┤      │
+//! ctl  sock ◄───── control ◄───────────────────── Sheet ───┤      │
+//! CRM threads ◄─── crm::lookup ◄───────────────── LookUp ──┘      │
 //! CRM threads ◄─── crm::worker ◄───── crm::queue ◄───────── Post ─┘
 //! disk ◄─────────► crm::spool ◄─────► crm::backlog
 //!      ▲
@@ -20,8 +24,9 @@
 //! ```
 //!
 //! - Pure: all but `reactor`, `account`, `client`, `logging`, `main`, and in `crm` the threads
-//!   (`worker`, with `hosts`, `trust` and its stand-in `plain`) and the files (`spool`). They know no
-//!   sockets, files, threads or clocks; time is an argument. A test keeps them so.
+//!   (`worker` and `lookup`, with `client`, `hosts`, `trust` and its stand-in `plain`) and the files
+//!   (`spool`). They know no sockets, files, threads or clocks; time is an argument. A test keeps them
+//!   so.
 //! - Every machine obeys one contract: `handle_*` feeds it, `poll_*` outputs are drained to `None`
 //!   after each feeding, `poll_timeout` says when `handle_timeout` is wanted, `outgoing` and `sent`
 //!   move its bytes. A machine never blocks, never panics, and refuses what it cannot use.
@@ -36,6 +41,10 @@ pub mod config;
 pub mod ami;
 
 pub mod http;
+
+pub mod agi;
+
+pub mod route;
 
 pub mod api;
 

@@ -1,0 +1,112 @@
+//! What Asterisk is told over AGI.
+//!
+//! This file owns how a command is spelled, and which names and values may be put into one. It must
+//! not know who asks, or why.
+//!
+//! The surprising fact: a variable's name is a way to run things. `SET VARIABLE SHELL(…)` calls a
+//! function, and a value with `${…}` in it would be read again wherever the dialplan evaluates it.
+
+use crate::value::Number;
+
+/// The longest name or value of a variable.
+const MAX_VARIABLE: usize = 255;
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Sets a variable or a function of the channel.
+    Set {
+        /// Its name.
+        name: Box<str>,
+        /// What it is then.
+        value: Box<str>,
+    },
+    /// Asks for a variable or a function.
+    Get(Box<str>),
+    /// Runs an application.
+    Exec {
+        /// Its name.
+        application: &'static str,
+        /// Its arguments.
+        argument: Box<str>,
+    },
+    /// Where the dialplan goes on: the context.
+    Context(Number),
+    /// Where the dialplan goes on: the extension.
+    Extension(Number),
+    /// Where the dialplan goes on: its first line.
+    First,
+}
+
+impl Command {
+    /// Appends the command's line.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let (verb, words) = match self {
+            Self::Set { name, value } => ("SET VARIABLE", [Some(&**name), Some(&**value)]),
+            Self::Get(name) => ("GET VARIABLE", [Some(&**name), None]),
+            Self::Exec {
+                application,
+                argument,
+            } => ("EXEC", [Some(*application), Some(&**argument)]),
+            Self::Context(context) => ("SET CONTEXT", [Some(context.as_str()), None]),
+            Self::Extension(extension) => ("SET EXTENSION", [Some(extension.as_str()), None]),
+            Self::First => ("SET PRIORITY", [Some("1"), None]),
+        };
+        out.extend_from_slice(verb.as_bytes());
+        for word in words.into_iter().flatten() {
+            out.extend_from_slice(b" \"");
+            for byte in word.bytes() {
+                match byte {
+                    b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                    // Whatever it was, it must not end the line.
+                    0..b' ' | 0x7f => out.push(b' '),
+                    _ => out.push(byte),
+                }
+            }
+            out.push(b'"');
+        }
+        out.push(b'\n');
+    }
+}
+
+/// Whether a CRM may set a variable of this name: a plain name, and none of ours.
+pub fn is_variable(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let ours = |name: &str| {
+        name.get(..7)
+            .is_some_and(|begin| begin.eq_ignore_ascii_case("SALARA_"))
+    };
+    let bare = name.trim_start_matches('_');
+    !bare.is_empty()
+        && name.len() <= MAX_VARIABLE
+        && name.chars().all(plain)
+        && !bare.starts_with(|c: char| c.is_ascii_digit())
+        && !ours(bare)
+        // What Asterisk itself acts upon.
+        && !STEERING
+            .iter()
+            .any(|steering| bare.eq_ignore_ascii_case(steering))
+}
+
+/// Whether a CRM may say this to the dialplan: nothing that AGI, an expression, a list of arguments
+/// or a dial string could take for syntax.
+pub fn may_be_told(value: &str) -> bool {
+    let harmless = |c: char| c.is_alphanumeric() || " _-+.:/@#*!?'=%()".contains(c);
+    value.len() <= MAX_VARIABLE && value.chars().all(harmless)
+}
+
+/// Variables by which the dialplan's course, or what it runs, is changed.
+const STEERING: [&str; 12] = [
+    "AGISIGHUP",
+    "AGIEXITONHANGUP",
+    "AGISTATUS",
+    "CHANNEL",
+    "CONTEXT",
+    "DYNAMIC_FEATURES",
+    "EXTEN",
+    "GOTO_ON_BLINDXFR",
+    "MONITOR_EXEC",
+    "PRIORITY",
+    "TRANSFERSTATUS",
+    "TRANSFER_CONTEXT",
+];
