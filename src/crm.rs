@@ -3,13 +3,16 @@
 //! This file owns what the two have in common. It must not know what an event says.
 //!
 //! The surprising fact: an HTTP client that blocks is the right one here. Order, bounds and retries
-//! are all in [`queue`], which is pure; [`worker`] is a thread that does one post at a time.
+//! are all in [`queue`], which is pure; [`worker`] is a thread that does one post at a time, and
+//! [`lookup`] has as many threads as callers wait.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub mod backlog;
+pub mod client;
 mod hosts;
+pub mod lookup;
 pub mod queue;
 pub mod sign;
 pub mod spool;
@@ -41,6 +44,29 @@ pub struct Delivery {
     pub content_type: &'static str,
     /// What it says.
     pub body: Box<str>,
+}
+
+/// A caller the CRM is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question<Id> {
+    /// To be given back with the answer.
+    pub call: Id,
+    /// Who calls.
+    pub caller: Box<str>,
+    /// When nobody waits for the answer any more.
+    pub until: Instant,
+}
+
+/// What the CRM said of a caller, or why it did not.
+pub type Found = Result<Said, String>;
+
+/// An answer over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 /// How an attempt ended.

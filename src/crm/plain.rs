@@ -9,7 +9,7 @@ use ureq::Error;
 use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
 
-use super::worker::Endpoint;
+use super::client::Endpoint;
 
 /// Whether `https` can be posted to.
 pub const AVAILABLE: bool = false;

@@ -17,7 +17,7 @@ use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
 
-use super::worker::Endpoint;
+use super::client::Endpoint;
 
 mod provider;
 

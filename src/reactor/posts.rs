@@ -19,10 +19,11 @@ use crate::config::{CallLevel, Config, StateLevel, printable_url};
 use crate::control::Sheet;
 use crate::crm::Outcome;
 use crate::crm::backlog::Backlog;
+use crate::crm::client::Endpoint;
 use crate::crm::queue::{Note, Queue, Standing};
 use crate::crm::sign::Signer;
 use crate::crm::target::Target;
-use crate::crm::worker::{Endpoint, Workers};
+use crate::crm::worker::Workers;
 use crate::engine::ConnId;
 
 /// Events on their way to the CRM.
@@ -59,10 +60,11 @@ impl Posts {
             None => None,
         };
         let (endpoint, is_wanted) = endpoint(config);
+        let signer = Signer::new(&delivery.signing_secret);
         Ok(Self {
             backlog,
             shelf,
-            workers: Workers::new(endpoint, parallel, waker),
+            workers: Workers::new(endpoint, signer, parallel, waker),
             directs: Directs::default(),
             instance,
             url: url.clone(),
@@ -75,7 +77,8 @@ impl Posts {
     pub(super) fn configure(&mut self, config: &Config) -> Option<&'static str> {
         let (endpoint, is_wanted) = endpoint(config);
         let delivery = &config.delivery;
-        self.workers.redirect(endpoint, delivery.parallel);
+        let signer = Signer::new(&delivery.signing_secret);
+        self.workers.redirect(endpoint, signer, delivery.parallel);
         self.backlog
             .configure(delivery.parallel, delivery.retry_for);
         self.backlog.reopen();
@@ -254,11 +257,11 @@ fn endpoint(config: &Config) -> (Endpoint, bool) {
         }
     }
     let endpoint = Endpoint {
+        key: "dest_url_event",
         target,
         timeout: config.general.curlopt_timeout,
         verify,
         ca: config.security.crm_ca.clone(),
-        signer: Signer::new(&config.delivery.signing_secret),
     };
     (endpoint, is_wanted)
 }
