@@ -1,4 +1,4 @@
-//! Who may use the REST side.
+//! Who may use the REST side, and who may hand calls over.
 //!
 //! This file owns the judgement of an address, a token and a rate. It must not know what is asked.
 //!
@@ -9,12 +9,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::api::{Reply, Request};
-use crate::config::{CallRate, Cidr, Secret, Security, default_allow};
+use crate::config::{CallRate, Cidr, Secret, Security, default_allow, loopback};
 
 /// The doorkeeper.
 #[derive(Debug)]
 pub struct Access {
     allowed: Vec<Cidr>,
+    agi: Vec<Cidr>,
     token: Option<Secret>,
     calls: Option<Bucket>,
 }
@@ -35,6 +36,7 @@ impl Access {
                 .rest_allow
                 .clone()
                 .unwrap_or_else(|| default_allow(listener)),
+            agi: security.agi_allow.clone().unwrap_or_else(loopback),
             token: security.rest_token.clone(),
             calls: security.call_rate.map(|rate| Bucket {
                 rate,
@@ -60,6 +62,15 @@ impl Access {
                 "wanted: Authorization: Bearer, and the rest_token",
             )),
         }
+    }
+
+    /// Judges who hands a call over. The status is for the log only.
+    pub fn caller(&self, peer: IpAddr) -> Result<(), Reply> {
+        let peer = peer.to_canonical();
+        if self.agi.iter().any(|range| range.contains(peer)) {
+            return Ok(());
+        }
+        Err(Reply::error(403, format!("{peer} is not in agi_allow")))
     }
 
     /// Judges what is asked.

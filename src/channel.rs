@@ -131,6 +131,21 @@ impl Channels {
         });
     }
 
+    /// He was not, after all.
+    pub fn not_transferred(&mut self, caller: &str, target: &str) {
+        let fits = |unbound: &Unbound| {
+            unbound.wished.is_none() && *unbound.caller == *caller && *unbound.extension == *target
+        };
+        if let Some(at) = self.unbound.iter().rposition(fits) {
+            self.unbound.remove(at);
+        }
+    }
+
+    /// A caller's channel goes on somewhere else.
+    pub fn continued(&mut self, id: &str, channel: &str, caller: &str, target: &str, now: Instant) {
+        self.insert(id.into(), channel, caller, target, false, now);
+    }
+
     /// A call of ours failed. If its channel was seen, the channel's own end is still to come.
     pub fn failed(&mut self, id: &str) {
         self.unbound

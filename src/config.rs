@@ -122,6 +122,8 @@ pub struct Urls {
     pub good_status: GoodStatus,
     /// Where the dialplan's AGI requests come in, if anywhere.
     pub agi_server: Option<SocketAddr>,
+    /// The file says so: it is not merely what is usual.
+    pub agi_is_asked_for: bool,
 }
 
 /// `[keys]`: the names of JSON fields.
@@ -412,6 +414,7 @@ impl Default for Urls {
             dest_url_event: "https://Alarm:3000/post".into(),
             good_status: GoodStatus::default(),
             agi_server: Some(AGI_SERVER),
+            agi_is_asked_for: false,
         }
     }
 }
@@ -424,6 +427,7 @@ impl fmt::Debug for Urls {
             .field("dest_url_event", &printable_url(&self.dest_url_event))
             .field("good_status", &self.good_status)
             .field("agi_server", &self.agi_server)
+            .field("agi_is_asked_for", &self.agi_is_asked_for)
             .finish()
     }
 }

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Instant;
 
+use crate::agi;
 use crate::ami::action::Action;
 use crate::ami::event::{Event, number};
 use crate::ami::instance::{Ask, Instance};
@@ -18,26 +19,30 @@ use crate::ami::state;
 use crate::api::{Reply, Request};
 use crate::channel::{Channels, Post};
 use crate::config::{ChannelReply, Config};
+use crate::crm::Question;
 use crate::value::{Body, Name, Number, Sender};
 
 mod calls;
 mod decision;
 mod hint;
 mod hints;
+mod incoming;
 mod peer;
+mod redirect;
 
-pub use decision::Decision;
+pub use decision::{Decision, Fate};
 
 use calls::Call;
 use hint::Device;
 use hints::{Hints, Known};
+use incoming::Incoming;
 use peer::Dialect;
 
 /// Requests in the works; more means that Asterisk does not keep up.
 const MAX_JOBS: usize = 200;
 
-/// Names a REST connection; what was meant for one that is gone reaches no other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Names a client's connection; what was meant for one that is gone reaches no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnId {
     /// Its place in the table.
     pub slot: usize,
@@ -54,6 +59,12 @@ pub enum Output {
     Reply(ConnId, Reply),
     /// Tell the CRM.
     Post(Post),
+    /// Ask the CRM about a caller.
+    LookUp(Question<ConnId>),
+    /// Tell this AGI session's call.
+    Tell(ConnId, agi::Command),
+    /// Hand this AGI session's call back to the dialplan.
+    HandBack(ConnId),
     /// Tell a person.
     Note(Decision),
 }
@@ -70,6 +81,7 @@ pub struct Engine {
     calls: HashMap<Ask, Call>,
     hints: Hints,
     channels: Channels,
+    incoming: HashMap<ConnId, Incoming>,
     denied: Vec<&'static str>,
     outputs: VecDeque<Output>,
 }
@@ -112,6 +124,11 @@ enum Job {
     Command {
         conn: ConnId,
     },
+    /// The state of a place for an incoming call.
+    Incoming {
+        conn: ConnId,
+        key: hints::Key,
+    },
 }
 
 impl Engine {
@@ -119,6 +136,7 @@ impl Engine {
     pub fn new(config: Rc<Config>, instance: Instance) -> Self {
         Self {
             channels: Channels::new(config.event.clone()),
+            incoming: HashMap::new(),
             config,
             instance,
             link: None,
@@ -160,7 +178,7 @@ impl Engine {
         if self.link.is_none() {
             return self.reply(conn, Reply::error(503, ActionError::LinkDown.to_string()));
         }
-        if self.jobs.len() >= MAX_JOBS {
+        if self.is_full() {
             return self.reply(conn, Reply::error(503, ActionError::Busy.to_string()));
         }
         match request {
@@ -241,11 +259,11 @@ impl Engine {
         };
         let response = match result {
             Ok(response) => response,
-            Err(error) => return self.unanswered(ask, job, error),
+            Err(error) => return self.unanswered(ask, job, error, now),
         };
         let head = response.head.message();
         if !response.success && head.text("Message").contains("Permission denied") {
-            return self.denied(ask, job);
+            return self.denied(ask, job, now);
         }
         match job {
             Job::Extension { conn, key } => {
@@ -299,6 +317,7 @@ impl Engine {
                 let result = if response.success { 0 } else { -1 };
                 self.reply(conn, Reply::state(result, text));
             }
+            Job::Incoming { conn, key } => self.checked(conn, key, head, now),
             Job::Send { to } if response.success => self.note(Decision::Sent { to }),
             Job::Send { to } => {
                 let why = head.text("Message").into();
@@ -329,13 +348,15 @@ impl Engine {
     /// The clock has moved.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.forget_old_calls(now);
+        self.hurry_incoming(now);
         self.channels.handle_timeout(now);
     }
 
     /// When `handle_timeout` is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let calls = self.calls.values().map(|call| call.forget_at);
-        calls.chain(self.channels.poll_timeout()).min()
+        let others = [self.channels.poll_timeout(), self.incoming_timeout()];
+        calls.chain(others.into_iter().flatten()).min()
     }
 
     /// What is to be done; drain it after every call.
@@ -422,7 +443,7 @@ impl Engine {
         }
     }
 
-    fn unanswered(&mut self, ask: Ask, job: Job, error: ActionError) {
+    fn unanswered(&mut self, ask: Ask, job: Job, error: ActionError, now: Instant) {
         match job {
             Job::Extension { conn, .. }
             | Job::Call { conn, .. }
@@ -439,6 +460,7 @@ impl Engine {
             }
             Job::Originate => self.call_failed(ask, &error.to_string()),
             Job::Resync => {}
+            Job::Incoming { conn, .. } => self.stateless(conn, &error.to_string(), now),
             Job::Send { to } => {
                 let why = error.to_string().into();
                 self.note(Decision::NotSent { to, why });
@@ -446,7 +468,7 @@ impl Engine {
         }
     }
 
-    fn denied(&mut self, ask: Ask, job: Job) {
+    fn denied(&mut self, ask: Ask, job: Job, now: Instant) {
         let (action, needs, conn) = match &job {
             Job::Extension { conn, .. } | Job::Call { conn, .. } | Job::Message { conn, .. } => {
                 ("ExtensionState", "call or reporting", Some(*conn))
@@ -460,6 +482,7 @@ impl Engine {
             Job::Originate => ("Originate", "originate", None),
             Job::Send { .. } => ("MessageSend", "message", None),
             Job::Resync => ("CoreShowChannels", "system or reporting", None),
+            Job::Incoming { .. } => ("ExtensionState", "call or reporting", None),
         };
         if !self.denied.contains(&action) {
             self.denied.push(action);
@@ -469,7 +492,14 @@ impl Engine {
             let why = format!("the AMI account may not {action}: it needs write={needs}");
             return self.reply(conn, Reply::error(503, why));
         }
-        self.unanswered(ask, job, ActionError::Denied);
+        self.unanswered(ask, job, ActionError::Denied, now);
+    }
+
+    /// Whether Asterisk does not keep up with requests. Callers are not among them: who asks much
+    /// must not turn a call away, nor the other way round.
+    fn is_full(&self) -> bool {
+        let is_request = |job: &&Job| !matches!(job, Job::Incoming { .. });
+        self.jobs.len() >= MAX_JOBS && self.jobs.values().filter(is_request).count() >= MAX_JOBS
     }
 
     fn act(&mut self, job: Job, action: Action) {

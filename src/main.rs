@@ -257,21 +257,6 @@ fn unhonoured(file: &Path, parsed: &Parsed) -> Vec<String> {
             "{file}:{at}: spool_max: has no effect without spool_dir"
         ));
     }
-    let routing = [
-        "dest_url",
-        "default",
-        "key_word",
-        "transfer",
-        "agi_server",
-        "agi_allow",
-    ];
-    if let Some(at) = routing.into_iter().find_map(line) {
-        lines.push(format!(
-            "{file}:{at}: this version does not route incoming calls yet: {} and [route] have no \
-             effect",
-            routing.join(", ")
-        ));
-    }
     lines
 }
 

@@ -8,7 +8,7 @@
 //! connection that an earlier one of its batch has ended: a token names a generation too.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::access::Access;
 use crate::account;
+use crate::agi;
 use crate::ami::instance::Instance;
 use crate::ami::session::{self, Note, Session};
 use crate::api::{self, Reply};
@@ -29,6 +30,7 @@ use crate::engine::{self, Engine};
 use crate::http;
 use crate::logging;
 
+mod calls;
 mod clients;
 mod connection;
 mod control;
@@ -45,6 +47,7 @@ mod supervisor;
 mod trouble;
 mod wanted;
 
+use calls::Calls;
 use clients::Clients;
 use connection::{Connection, Kind, Wish};
 use control::Control;
@@ -119,6 +122,7 @@ struct Reactor {
     engine: Engine,
     posts: Posts,
     supervisor: Supervisor,
+    calls: Calls,
     /// The connect under way.
     attempt: Option<Attempt>,
     /// When the end does not wait any longer for what is owed.
@@ -151,15 +155,9 @@ impl Reactor {
         let (control, listener) =
             Control::listen(setup.socket.as_deref(), Arc::clone(&waker), now)?;
         if let Some(listener) = listener {
-            let greet = |now| Connection::Control(crate::control::Exchange::new(now));
+            let greet = reload::greeting(Kind::Control, &config);
             clients
-                .open(
-                    Kind::Control,
-                    Box::new(listener),
-                    Box::new(greet),
-                    registry,
-                    now,
-                )
+                .open(Kind::Control, Box::new(listener), greet, registry, now)
                 .map_err(system("control socket"))?;
         }
         let instance = setup.instance.clone();
@@ -176,6 +174,7 @@ impl Reactor {
             posts,
             control,
             supervisor: Supervisor::new(now),
+            calls: Calls::new(&config, Arc::clone(&waker)),
             link: Link::new(AMI, waker),
             config: Rc::clone(&config),
             path: setup.path,
@@ -188,7 +187,9 @@ impl Reactor {
             stop_asked: false,
             reload_asked: false,
         };
-        let listening = reactor.listen(&config, now);
+        let listening = reactor
+            .listen(&config, now)
+            .and_then(|()| reactor.listen_for_calls(&config, now));
         match listening {
             Ok(()) => reactor.control.announce(),
             Err(_) => reactor.control.stop(),
@@ -269,6 +270,8 @@ impl Reactor {
             self.stop_at = Some(now + STOP);
             self.clients.close_soon();
             self.supervisor.stopping();
+            self.engine.handle_stop(now);
+            self.drain(now);
         }
         if std::mem::take(&mut self.reload_asked) {
             self.reload(now);
@@ -282,6 +285,10 @@ impl Reactor {
         self.read_link(buffer, now);
         self.clients.accept(now);
         self.clients.read(buffer, now);
+        while let Some((call, found)) = self.calls.poll_found() {
+            self.engine.handle_found(call, found, now);
+            self.drain(now);
+        }
         self.serve(now);
         self.write_link(now);
         self.posts.turn(now);
@@ -317,6 +324,10 @@ impl Reactor {
                     self.command(id, verb, now);
                     continue;
                 }
+                Wish::Call(event) => {
+                    self.hand_on(id, peer, event, now);
+                    continue;
+                }
             };
             let token = request.authorization.as_ref().map(http::Bearer::as_str);
             let judged = self.access.client(peer, token).and_then(|()| {
@@ -338,10 +349,29 @@ impl Reactor {
         }
     }
 
+    fn hand_on(&mut self, id: engine::ConnId, peer: IpAddr, event: agi::Event, now: Instant) {
+        if let agi::Event::Call(_) = event
+            && let Err(refusal) = self.access.caller(peer)
+        {
+            log_refusal(peer, &refusal);
+            return self.hand_back(id);
+        }
+        self.engine.handle_agi(id, event, now);
+        self.drain(now);
+    }
+
+    fn hand_back(&mut self, id: engine::ConnId) {
+        if let Some(Connection::Agi(session)) = self.clients.tell(id) {
+            session.close();
+        }
+    }
+
     fn reply(&mut self, id: engine::ConnId, reply: &Reply, now: Instant) {
         match self.clients.tell(id) {
             Some(Connection::Rest(connection)) => connection.reply(&reply.to_response(), now),
-            Some(Connection::Control(_)) | None => self.answered(id, reply, now),
+            Some(Connection::Control(_) | Connection::Agi(_)) | None => {
+                self.answered(id, reply, now)
+            }
         }
     }
 
@@ -353,6 +383,13 @@ impl Reactor {
                     engine::Output::Act(ask, action) => self.session.ask(ask, &action, now),
                     engine::Output::Reply(id, reply) => self.reply(id, &reply, now),
                     engine::Output::Post(post) => self.posts.push(post, now),
+                    engine::Output::LookUp(question) => self.calls.ask(question),
+                    engine::Output::Tell(id, command) => {
+                        if let Some(Connection::Agi(session)) = self.clients.tell(id) {
+                            session.command(&command, now);
+                        }
+                    }
+                    engine::Output::HandBack(id) => self.hand_back(id),
                     engine::Output::Note(decision) => log_decision(&decision),
                 }
             } else if let Some(output) = self.session.poll_output() {
@@ -454,7 +491,7 @@ impl Reactor {
     }
 }
 
-fn log_refusal(peer: std::net::IpAddr, reply: &Reply) {
+fn log_refusal(peer: IpAddr, reply: &Reply) {
     let why = reply.error.as_deref().unwrap_or_default();
     debug!(target: "rest", "{peer}: {} {why}", reply.status);
     // A request that is not understood is its client's business; one that may not be is ours.
@@ -465,13 +502,18 @@ fn log_refusal(peer: std::net::IpAddr, reply: &Reply) {
 
 fn log_decision(decision: &engine::Decision) {
     use engine::Decision::{
-        Answered, Calling, Denied, Ended, Failed, NotGood, NotSent, Sent, Unknown,
+        Answered, Calling, Denied, Ended, Failed, Incoming, NotGood, NotSent, Sent, Unknown,
     };
     match decision {
         Calling { .. } | Answered { .. } | Failed { .. } | NotGood { .. } | Sent { .. } => {
             info!(target: "call", "{decision}");
         }
-        NotSent { .. } | Ended { .. } | Unknown { .. } => warn!(target: "call", "{decision}"),
+        Incoming {
+            is_trouble: false, ..
+        } => info!(target: "call", "{decision}"),
+        Incoming { .. } | NotSent { .. } | Ended { .. } | Unknown { .. } => {
+            warn!(target: "call", "{decision}")
+        }
         Denied { .. } => error!(target: "ami", "{decision}"),
     }
 }

@@ -8,16 +8,12 @@
 
 use std::fmt;
 
-use crate::config;
+use crate::config::{General, Route};
 use crate::value::Number;
 
 mod answer;
 
 pub use answer::{Answer, Variable};
-
-/// `[route]`: where each caller goes whom the CRM has no place for.
-#[derive(Clone, Debug, Default)]
-pub struct Table(Vec<config::Route>);
 
 /// Looking for the place of one call. Feed it what was heard; it says what to ask next.
 #[derive(Clone, Debug)]
@@ -84,57 +80,14 @@ pub struct State<'a> {
     pub text: &'a str,
 }
 
-impl Table {
-    /// The entries of a file.
-    pub fn new(routes: &[config::Route]) -> Self {
-        Self(routes.to_vec())
-    }
-
-    /// The entries, in order.
-    pub fn entries(&self) -> &[config::Route] {
-        &self.0
-    }
-
-    /// Where a caller goes.
-    pub fn find(&self, caller: &str) -> Option<&str> {
-        let route = self.0.iter().find(|route| *route.caller == *caller)?;
-        Some(&route.called)
-    }
-
-    /// From now on this caller goes there.
-    pub fn set(&mut self, caller: &str, called: &Number) {
-        let called = called.as_str().into();
-        match self.0.iter_mut().find(|route| *route.caller == *caller) {
-            Some(route) => route.called = called,
-            None => self.0.push(config::Route {
-                caller: caller.into(),
-                called,
-                line: 0,
-            }),
-        }
-    }
-
-    /// This caller has no entry any more. False when it had none.
-    pub fn remove(&mut self, caller: &str) -> bool {
-        let before = self.0.len();
-        self.0.retain(|route| *route.caller != *caller);
-        self.0.len() < before
-    }
-}
-
 impl Search {
     /// A call of this caller, before anybody was asked.
-    pub fn new(
-        caller: &str,
-        here: Here,
-        table: &Table,
-        default: &str,
-        default_context: &str,
-    ) -> Self {
-        let (source, called) = match table.find(caller) {
-            Some(called) => (Source::Route, called),
-            None => (Source::Default, default),
+    pub fn new(caller: &str, here: Here, routes: &[Route], general: &General) -> Self {
+        let (source, called) = match routes.iter().find(|route| *route.caller == *caller) {
+            Some(route) => (Source::Route, &*route.called),
+            None => (Source::Default, &*general.default),
         };
+        let default_context = &*general.default_context;
         Self {
             here,
             tried: None,

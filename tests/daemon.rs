@@ -143,6 +143,28 @@ fn a_port_that_is_taken_is_named() {
 }
 
 #[test]
+fn a_port_for_calls_that_is_taken_ends_it_only_where_it_was_asked_for() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let dir = scratch_dir();
+    let file = dir.join("salara.conf");
+    let conf = format!("[url]\nrest_server=127.0.0.1:0\nagi_server={address}\n[ami]\nsecret=x\n");
+    fs::write(&file, conf).unwrap();
+    let (code, _, err) = run(&["-c", file.to_str().unwrap()]);
+    assert_eq!(code, Some(1));
+    let why = format!("agi_server={address}: cannot listen: address already in use");
+    assert!(err.contains(&why), "{err}");
+    fs::remove_dir_all(dir).unwrap();
+    // The usual port may be another program's, or another test's.
+    let usual = TcpListener::bind("127.0.0.1:4573");
+    let salara = Salara::start(&format!("{NO_ASTERISK};agi_server is not set\n"));
+    salara.wait_log(
+        "no incoming calls: agi_server=127.0.0.1:4573: cannot listen: address already in use",
+    );
+    drop(usual);
+}
+
+#[test]
 fn without_asterisk_it_listens_says_so_once_and_answers_503() {
     let mut salara = Salara::start(NO_ASTERISK);
     salara.wait_log("not connected: 127.0.0.1:1: connection refused; trying on");

@@ -190,6 +190,7 @@ pub(super) static KEYS: &[Key] = &[
         } else {
             net::listener(v, AGI_SERVER).map(Some)
         };
+        c.url.agi_is_asked_for |= value.is_some();
         read::accept(
             &mut c.url.agi_server,
             value,

@@ -33,15 +33,21 @@ const QUERY: &str = "?phone=";
 /// Threads started as they are needed and ended when they are not.
 #[derive(Debug)]
 pub struct Lookups<Id> {
+    crm: Arc<Crm>,
     shared: Arc<Shared<Id>>,
     answers: Receiver<(Id, Found)>,
     report: Sender<(Id, Found)>,
 }
 
+/// Whom they ask, and how.
 #[derive(Debug)]
-struct Shared<Id> {
+struct Crm {
     client: Client,
     is_query: bool,
+}
+
+#[derive(Debug)]
+struct Shared<Id> {
     waker: Arc<Waker>,
     state: Mutex<State<Id>>,
     work: Condvar,
@@ -49,7 +55,7 @@ struct Shared<Id> {
 
 #[derive(Debug)]
 struct State<Id> {
-    questions: VecDeque<Question<Id>>,
+    questions: VecDeque<(Arc<Crm>, Question<Id>)>,
     threads: usize,
     idle: usize,
 }
@@ -59,8 +65,6 @@ impl<Id: Send + 'static> Lookups<Id> {
     pub fn new(endpoint: Endpoint, waker: Arc<Waker>) -> Self {
         let (report, answers) = mpsc::channel();
         let shared = Shared {
-            is_query: endpoint.target.url.contains(QUERY),
-            client: Client::new(endpoint, CONNECTIONS),
             waker,
             state: Mutex::new(State {
                 questions: VecDeque::new(),
@@ -70,10 +74,16 @@ impl<Id: Send + 'static> Lookups<Id> {
             work: Condvar::new(),
         };
         Self {
+            crm: Crm::new(endpoint),
             shared: Arc::new(shared),
             answers,
             report,
         }
+    }
+
+    /// What is asked from now on is asked there; what was asked is answered.
+    pub fn redirect(&mut self, endpoint: Endpoint) {
+        self.crm = Crm::new(endpoint);
     }
 
     /// Asks; the answer comes by `poll_answer` and a wake-up.
@@ -87,7 +97,7 @@ impl<Id: Send + 'static> Lookups<Id> {
                 Err(error) => return Err(error),
             }
         }
-        state.questions.push_back(question);
+        state.questions.push_back((Arc::clone(&self.crm), question));
         drop(state);
         self.shared.work.notify_one();
         Ok(())
@@ -101,8 +111,8 @@ impl<Id: Send + 'static> Lookups<Id> {
     fn spawn(&self) -> io::Result<()> {
         let (shared, report) = (Arc::clone(&self.shared), self.report.clone());
         let run = move || {
-            while let Some(question) = shared.next() {
-                let found = shared.find(&question);
+            while let Some((crm, question)) = shared.next() {
+                let found = crm.find(&question.caller, question.until);
                 if report.send((question.call, found)).is_err() {
                     return;
                 }
@@ -123,7 +133,7 @@ impl<Id> Shared<Id> {
     }
 
     /// The next question; none when there has been nothing to do for long.
-    fn next(&self) -> Option<Question<Id>> {
+    fn next(&self) -> Option<(Arc<Crm>, Question<Id>)> {
         let mut state = self.state();
         loop {
             if let Some(question) = state.questions.pop_front() {
@@ -140,14 +150,22 @@ impl<Id> Shared<Id> {
             }
         }
     }
+}
 
-    fn find(&self, question: &Question<Id>) -> Found {
+impl Crm {
+    fn new(endpoint: Endpoint) -> Arc<Self> {
+        Arc::new(Self {
+            is_query: endpoint.target.url.contains(QUERY),
+            client: Client::new(endpoint, CONNECTIONS),
+        })
+    }
+
+    fn find(&self, caller: &str, until: Instant) -> Found {
         #[expect(clippy::disallowed_methods, reason = "it may have waited for a thread")]
-        let left = question.until.saturating_duration_since(Instant::now());
+        let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err("too many callers were asked about at once".to_owned());
         }
-        let caller = &*question.caller;
         let (suffix, json);
         let (suffix, body, headers): (_, _, &[_]) = if self.is_query {
             suffix = encoded(caller);

@@ -64,6 +64,23 @@ pub enum Decision {
         /// Asterisk's words.
         why: Box<str>,
     },
+    /// An incoming call was decided about.
+    Incoming {
+        /// The caller's channel.
+        channel: Box<str>,
+        /// The channel's id.
+        uniqueid: Box<str>,
+        /// Who calls; empty when that is not known.
+        caller: Box<str>,
+        /// What became of the call.
+        fate: Fate,
+        /// Where it went, if anywhere.
+        to: Option<Number>,
+        /// Why.
+        reason: Box<str>,
+        /// Whether something is not as it should be.
+        is_trouble: bool,
+    },
     /// Tracked channels ended while there was no link.
     Ended {
         /// How many.
@@ -76,6 +93,34 @@ pub enum Decision {
         /// The write classes of which it needs one.
         needs: &'static str,
     },
+}
+
+/// What became of an incoming call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was sent on.
+    Transferred,
+    /// There is no place for it that may be disturbed.
+    NotAvailable,
+    /// Asterisk refused to send it on.
+    Failed,
+    /// It could not be found out whether there is one.
+    Error,
+    /// It ended before anything was decided.
+    Gone,
+}
+
+impl Fate {
+    /// As the dialplan reads it in `SALARA_RESULT`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transferred => "TRANSFERRED",
+            Self::NotAvailable => "NOTAVAILABLE",
+            Self::Failed => "FAILED",
+            Self::Error => "ERROR",
+            Self::Gone => "GONE",
+        }
+    }
 }
 
 impl fmt::Display for Decision {
@@ -111,6 +156,28 @@ impl fmt::Display for Decision {
             }
             Self::Sent { to } => write!(f, "{to}: message handed to Asterisk"),
             Self::NotSent { to, why } => write!(f, "{to}: message not sent: {why}"),
+            Self::Incoming {
+                channel,
+                uniqueid,
+                caller,
+                fate,
+                to,
+                reason,
+                ..
+            } => {
+                let caller = match &**caller {
+                    "" => "nobody",
+                    caller => caller,
+                };
+                write!(f, "{channel} [{uniqueid}]: {caller}: ")?;
+                match (fate, to) {
+                    (Fate::Transferred, Some(to)) => {
+                        write!(f, "transferred to {} ({reason})", to.as_str())
+                    }
+                    (Fate::Gone, _) => write!(f, "{reason} before it was transferred"),
+                    _ => write!(f, "{}, the dialplan goes on: {reason}", fate.as_str()),
+                }
+            }
             Self::Ended { count } => {
                 write!(f, "{count} tracked channels ended while there was no link")
             }

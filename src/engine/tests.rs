@@ -7,6 +7,7 @@ use crate::ami::event::OriginateResponse;
 use crate::api;
 
 mod calls;
+mod incoming;
 mod mirror;
 mod recorded;
 mod requests;
@@ -32,6 +33,9 @@ struct Play {
     clients: usize,
     asked: VecDeque<(Ask, Action)>,
     replies: VecDeque<(ConnId, Reply)>,
+    questions: VecDeque<Question<ConnId>>,
+    /// What AGI sessions were told; none when their calls were handed back.
+    told: VecDeque<(ConnId, Option<agi::Command>)>,
     notes: Vec<String>,
 }
 
@@ -48,6 +52,8 @@ impl Play {
             clients: 0,
             asked: VecDeque::new(),
             replies: VecDeque::new(),
+            questions: VecDeque::new(),
+            told: VecDeque::new(),
             notes: Vec::new(),
         }
     }
@@ -132,6 +138,9 @@ impl Play {
                 Output::Act(ask, action) => self.asked.push_back((ask, action)),
                 Output::Reply(conn, reply) => self.replies.push_back((conn, reply)),
                 Output::Post(post) => panic!("nobody wants {post:?}"),
+                Output::LookUp(question) => self.questions.push_back(question),
+                Output::Tell(conn, command) => self.told.push_back((conn, Some(command))),
+                Output::HandBack(conn) => self.told.push_back((conn, None)),
                 Output::Note(decision) => self.notes.push(decision.to_string()),
             }
         }

@@ -389,7 +389,10 @@ impl Client {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
-                Err(_) => return false,
+                Err(_) => {
+                    self.readable = false;
+                    return self.connection.lose(now);
+                }
             }
         }
         true
@@ -402,7 +405,7 @@ impl Client {
                 Ok(count) => self.connection.sent(count, now),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
-                Err(_) => return false,
+                Err(_) => return self.connection.lose(now),
             }
         }
         if self.connection.is_lingering() && !self.shut {

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use mio::Token;
 
-use crate::{control, http};
+use crate::{agi, control, http};
 
 /// The tokens of the doors begin here; those below are the reactor's own.
 const FIRST_DOOR: usize = 3;
@@ -22,6 +22,8 @@ pub(super) enum Kind {
     Rest,
     /// An administrator's verbs.
     Control,
+    /// Incoming calls.
+    Agi,
 }
 
 /// A connection as a machine.
@@ -29,6 +31,7 @@ pub(super) enum Kind {
 pub(super) enum Connection {
     Rest(http::Connection),
     Control(control::Exchange),
+    Agi(agi::Session),
 }
 
 /// What a client wants.
@@ -36,10 +39,11 @@ pub(super) enum Connection {
 pub(super) enum Wish {
     Request(http::HttpRequest),
     Verb(control::Verb),
+    Call(agi::Event),
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::Rest, Self::Control];
+    const ALL: [Self; 3] = [Self::Rest, Self::Control, Self::Agi];
 
     /// The token its listener is polled by.
     pub(super) fn token(self) -> Token {
@@ -56,6 +60,8 @@ impl Kind {
         match self {
             Self::Rest => 256,
             Self::Control => 16,
+            // A call has its session for as long as it is decided about.
+            Self::Agi => 512,
         }
     }
 
@@ -64,6 +70,7 @@ impl Kind {
         match self {
             Self::Rest => "rest",
             Self::Control => "salara",
+            Self::Agi => "call",
         }
     }
 }
@@ -74,6 +81,7 @@ macro_rules! each {
         match $self {
             Self::Rest($machine) => $question,
             Self::Control($machine) => $question,
+            Self::Agi($machine) => $question,
         }
     };
 }
@@ -100,12 +108,17 @@ impl Connection {
         match self {
             Self::Rest(machine) => machine.poll_request().map(Wish::Request),
             Self::Control(machine) => machine.poll_request().map(Wish::Verb),
+            Self::Agi(machine) => machine.poll_event().map(Wish::Call),
         }
     }
 
     /// Whether `poll_wish` would give something though nothing has come.
     pub(super) fn has_wish(&self) -> bool {
-        each!(self, machine => machine.has_request())
+        match self {
+            Self::Rest(machine) => machine.has_request(),
+            Self::Control(machine) => machine.has_request(),
+            Self::Agi(machine) => machine.has_event(),
+        }
     }
 
     /// What is to be written.
@@ -128,6 +141,7 @@ impl Connection {
         match self {
             Self::Rest(machine) => machine.is_lingering(),
             Self::Control(_) => false,
+            Self::Agi(_) => false,
         }
     }
 
@@ -139,6 +153,17 @@ impl Connection {
     /// Whether nobody is owed anything, so that the connection may give way to a new one.
     pub(super) fn is_idle(&self) -> bool {
         each!(self, machine => machine.is_idle())
+    }
+
+    /// The socket is broken. Whether somebody has still to hear of it.
+    pub(super) fn lose(&mut self, now: Instant) -> bool {
+        match self {
+            Self::Rest(_) | Self::Control(_) => false,
+            Self::Agi(machine) => {
+                machine.handle_eof(now);
+                machine.has_event()
+            }
+        }
     }
 
     /// Ends when nobody is owed anything.

@@ -13,13 +13,14 @@ use std::time::Instant;
 use log::{error, info, warn};
 use mio::net::TcpListener;
 
+use super::clients::Greeting;
 use super::connection::{Connection, Kind};
 use super::wanted::{event_mask, event_names};
 use super::{Reactor, RunError};
 use crate::access::Access;
 use crate::config::Config;
 use crate::control::Sheet;
-use crate::{api, http, logging};
+use crate::{agi, api, control, http, logging};
 
 impl Reactor {
     /// Reads the file again; what came of it is told, and logged.
@@ -62,10 +63,24 @@ impl Reactor {
             }
             return Err(error.to_string());
         }
+        let (agi, old_agi) = (config.url.agi_server, old.url.agi_server);
+        if (agi != old_agi || agi.is_some() != self.calls.are_heard())
+            && let Err(error) = self.listen_for_calls(&config, now)
+        {
+            if is_told_elsewhere {
+                drop(logging::reopen(Some(&old.log_to)));
+            }
+            if is_moved && let Err(error) = self.listen(&old, now) {
+                error!(target: "rest", "{error}");
+            }
+            return Err(error.to_string());
+        }
         // From here on nothing fails.
         if !is_moved {
-            self.clients.greet(Kind::Rest, greeting(&config));
+            self.clients
+                .greet(Kind::Rest, greeting(Kind::Rest, &config));
         }
+        self.calls.configure(&config);
         let mut late = Vec::from_iter(self.posts.configure(&config));
         let (new, was) = (&mut config.delivery, &old.delivery);
         if new.spool_dir != was.spool_dir {
@@ -110,48 +125,69 @@ impl Reactor {
     /// Listens for REST requests where it is told to, and no more where it did.
     pub(super) fn listen(&mut self, config: &Config, now: Instant) -> Result<(), RunError> {
         let address = config.url.rest_server;
-        let listener = match TcpListener::bind(address) {
-            // Our own listener may be what is in the way: 127.0.0.1:5058 is part of *:5058.
-            Err(error)
-                if error.kind() == ErrorKind::AddrInUse && address.port() == self.bound.port() =>
-            {
-                self.clients.close(Kind::Rest, now);
-                let listener = TcpListener::bind(address);
-                if listener.is_err() {
-                    let back = TcpListener::bind(self.bound);
-                    let back = back.and_then(|back| self.open(back, greeting(&self.config), now));
-                    if let Err(error) = back {
-                        error!(target: "rest", "{}: cannot listen any more: {error}", self.bound);
-                    }
-                }
-                listener
-            }
-            listener => listener,
-        };
-        let opened = listener.and_then(|listener| self.open(listener, greeting(config), now));
-        self.bound = opened.map_err(|error| RunError::Listen(address, error))?;
+        let was = Some(self.bound);
+        self.bound = self.listen_at(Kind::Rest, "rest_server", address, was, config, now)?;
         info!(target: "rest", "listening on {}", self.bound);
         Ok(())
     }
 
+    /// Listens at an address of the file, and no more where it did, `was`.
+    pub(super) fn listen_at(
+        &mut self,
+        kind: Kind,
+        key: &'static str,
+        address: SocketAddr,
+        was: Option<SocketAddr>,
+        config: &Config,
+        now: Instant,
+    ) -> Result<SocketAddr, RunError> {
+        let ours = was.filter(|was| was.port() == address.port());
+        let listener = match (TcpListener::bind(address), ours) {
+            // Our own listener may be what is in the way: 127.0.0.1:5058 is part of *:5058.
+            (Err(error), Some(was)) if error.kind() == ErrorKind::AddrInUse => {
+                self.clients.close(kind, now);
+                let listener = TcpListener::bind(address);
+                if listener.is_err() {
+                    let greet = greeting(kind, &self.config);
+                    let back = TcpListener::bind(was);
+                    let back = back.and_then(|back| self.open(kind, back, greet, now));
+                    if let Err(error) = back {
+                        error!(target: kind.name(), "{was}: cannot listen any more: {error}");
+                    }
+                }
+                listener
+            }
+            (listener, _) => listener,
+        };
+        listener
+            .and_then(|listener| self.open(kind, listener, greeting(kind, config), now))
+            .map_err(|error| RunError::Listen(key, address, error))
+    }
+
     fn open(
         &mut self,
+        kind: Kind,
         listener: TcpListener,
-        greet: super::clients::Greeting,
+        greet: Greeting,
         now: Instant,
     ) -> io::Result<SocketAddr> {
         let bound = listener.local_addr()?;
         let registry = self.poll.registry();
         self.clients
-            .open(Kind::Rest, Box::new(listener), greet, registry, now)?;
+            .open(kind, Box::new(listener), greet, registry, now)?;
         Ok(bound)
     }
 }
 
-fn greeting(config: &Config) -> super::clients::Greeting {
+/// How those who come in by this kind of door are met.
+pub(super) fn greeting(kind: Kind, config: &Config) -> Greeting {
     let options = http::Options {
         bare_reply: config.compat.bare_reply,
         error_body: api::ERROR_BODY,
     };
-    Box::new(move |now| Connection::Rest(http::Connection::new(options, now)))
+    Box::new(move |now| match kind {
+        Kind::Rest => Connection::Rest(http::Connection::new(options, now)),
+        Kind::Control => Connection::Control(control::Exchange::new(now)),
+        Kind::Agi => Connection::Agi(agi::Session::new(now)),
+    })
 }

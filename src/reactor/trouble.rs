@@ -15,8 +15,8 @@ use super::link::reason;
 /// Why the loop could not start, or ended.
 #[derive(Debug)]
 pub enum RunError {
-    /// The REST listener's address could not be taken.
-    Listen(SocketAddr, io::Error),
+    /// The address of this key could not be listened at.
+    Listen(&'static str, SocketAddr, io::Error),
     /// The system refused something a loop cannot do without.
     System(&'static str, io::Error),
     /// Another salara keeps its events in the same directory.
@@ -30,9 +30,9 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen(address, error) => {
+            Self::Listen(key, address, error) => {
                 let why = reason(error);
-                write!(f, "rest_server={address}: cannot listen: {why}")?;
+                write!(f, "{key}={address}: cannot listen: {why}")?;
                 if error.kind() != io::ErrorKind::AddrInUse {
                     return Ok(());
                 }

@@ -30,7 +30,7 @@ pub(super) fn event_names(config: &Config) -> Vec<&'static str> {
         ("AgentConnect", event.agentcon),
     ];
     // The beginning and the end of a tracked call are wanted also where they are not posted.
-    let tracked = event.watch_makecall;
+    let tracked = event.watch_makecall || config.url.agi_server.is_some();
     let always = [
         "FullyBooted",
         "Shutdown",

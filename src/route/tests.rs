@@ -3,13 +3,10 @@ use crate::config::Config;
 
 const KEY: &str = "personal_manager_internal_phone";
 
-fn table(lines: &str) -> Table {
-    let parsed = Config::parse(&format!("[route]\n{lines}"));
-    Table::new(&parsed.config.routes)
-}
-
 fn search_at(here: Here, caller: &str, routes: &str, default: &str) -> Search {
-    Search::new(caller, here, &table(routes), default, "alnik")
+    let mut config = Config::parse(&format!("[route]\n{routes}")).config;
+    config.general.default = default.into();
+    Search::new(caller, here, &config.routes, &config.general)
 }
 
 fn search(caller: &str, routes: &str, default: &str) -> Search {
@@ -299,17 +296,4 @@ fn what_else_the_crm_says_is_taken_if_it_is_harmless() {
     let mut nowhere = search("7701", "", "710");
     answer(&mut nowhere, 200, r#"{"variables":{"CLIENT":"77"}}"#);
     assert_eq!(nowhere.variables().len(), 1);
-}
-
-#[test]
-fn routes_change_while_it_runs() {
-    let mut table = table("8003:0000\n8001:1");
-    let number = |text: &str| Number::new(text).unwrap();
-    table.set("8003", &number("000"));
-    table.set("2222", &number("710"));
-    assert_eq!(table.find("8003"), Some("000"));
-    assert_eq!(table.find("2222"), Some("710"));
-    assert!(table.remove("8001") && !table.remove("8001"));
-    assert_eq!(table.find("8001"), None);
-    assert_eq!(table.entries().len(), 2);
 }

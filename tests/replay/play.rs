@@ -288,6 +288,7 @@ impl Whole {
                 Output::Act(ask, action) => asked = Some((ask, action)),
                 Output::Reply(_, told) => assert_eq!(told.body(), reply),
                 Output::Post(_) | Output::Note(_) => {}
+                Output::LookUp(_) | Output::Tell(..) | Output::HandBack(_) => unreachable!(),
             }
         }
         asked

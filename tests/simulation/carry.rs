@@ -72,6 +72,9 @@ impl World {
             }
             engine::Output::Post(post) => self.posted.push_back(post),
             engine::Output::Note(decision) => self.check_note(&decision),
+            output @ (engine::Output::LookUp(_)
+            | engine::Output::Tell(..)
+            | engine::Output::HandBack(_)) => panic!("nobody calls in: {output:?}"),
         }
     }
 

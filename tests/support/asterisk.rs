@@ -165,6 +165,16 @@ impl Asterisk {
         fs::read_to_string(self.dir.join("log/full")).unwrap_or_default()
     }
 
+    /// Waits until it has logged this.
+    #[track_caller]
+    pub fn wait_log(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "no {text:?} in:\n{}", self.log());
+            thread::sleep(STEP);
+        }
+    }
+
     /// A new AMI session as `tester`, who may do everything.
     #[track_caller]
     pub fn ami(&self) -> Ami {

@@ -32,7 +32,7 @@ type Log = Arc<(Mutex<Vec<String>>, Condvar)>;
 
 impl Salara {
     /// Starts it with this text as its salara.conf. The listener's port is ephemeral unless the
-    /// text names one.
+    /// text names one; calls come in only where the text says so.
     pub fn start(conf: &str) -> Self {
         Self::start_in(scratch_dir(), conf)
     }
@@ -40,7 +40,7 @@ impl Salara {
     /// The same in a directory that is already there, and is removed with it.
     pub fn start_in(dir: PathBuf, conf: &str) -> Self {
         let file = dir.join("salara.conf");
-        fs::write(&file, conf).unwrap();
+        write(&file, conf);
         Self::start_with(&file, dir)
     }
 
@@ -56,7 +56,7 @@ impl Salara {
     pub fn start_after(first: &str, conf: &str) -> Self {
         let dir = scratch_dir();
         let file = dir.join("salara.conf");
-        fs::write(&file, conf).unwrap();
+        write(&file, conf);
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!(r#"{first}; exec "$0" "$@""#)]);
         shell.arg(binary());
@@ -94,7 +94,7 @@ impl Salara {
             reader: Some(reader),
             dir,
         };
-        let line = salara.wait_log("listening on ");
+        let line = salara.wait_log("rest: listening on ");
         salara.addr = line.rsplit(' ').next().unwrap().parse().unwrap();
         salara
     }
@@ -243,6 +243,15 @@ pub fn signal(pid: u32, name: &str) {
             .unwrap()
             .success()
     );
+}
+
+/// The usual port for incoming calls is one for all tests.
+fn write(file: &Path, conf: &str) {
+    let off = match conf.contains("agi_server") {
+        true => "",
+        false => "\n[url]\nagi_server=off\n",
+    };
+    fs::write(file, format!("{conf}{off}")).unwrap();
 }
 
 /// The salara.conf of a salara beside an Asterisk.

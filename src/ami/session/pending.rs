@@ -19,8 +19,9 @@ use super::Response;
 const DEADLINE: Duration = Duration::from_secs(3);
 /// While it logs someone in or has just loaded its modules, it may take this long.
 const STARTING: Duration = Duration::from_secs(10);
-/// A queue of questions this long means that Asterisk no longer answers.
-const MAX_PENDING: usize = 256;
+/// A queue of questions this long means that Asterisk no longer answers: 200 of clients and one of each
+/// of as many callers as come in a second.
+const MAX_PENDING: usize = 512;
 /// Overdue answers beyond this are no longer awaited. So many actions are not written to a peer that
 /// does not read.
 const MAX_LATE: usize = 2_048;
@@ -432,7 +433,7 @@ mod tests {
     #[test]
     fn the_table_has_a_size() {
         let (mut table, now) = (Pending::default(), start());
-        for ask in 0..256 {
+        for ask in 0..512 {
             assert!(!table.is_full());
             table.add(ask.to_string(), Asked::Engine(Ask(ask)), None, now);
         }

@@ -276,18 +276,18 @@ fn an_action_without_an_answer_is_told_so_and_the_link_is_tried() {
 #[test]
 fn a_full_table_takes_no_more() {
     let mut play = Play::up();
-    for ask in 0..300 {
+    for ask in 0..600 {
         play.ask(ask, &Action::Ping);
     }
-    let refused: Vec<String> = (256..300).map(|ask| format!("{ask}: Busy")).collect();
+    let refused: Vec<String> = (512..600).map(|ask| format!("{ask}: Busy")).collect();
     assert_eq!(play.told(), refused);
     let sent = play.actions();
-    assert_eq!(sent.len(), 256);
+    assert_eq!(sent.len(), 512);
     // One answer makes room for one question.
     play.says(&with_id(&["Response: Success"], &sent[100].id));
-    play.ask(300, &Action::Ping);
-    play.ask(301, &Action::Ping);
-    assert_eq!(play.told(), [r#"100: yes "" + 0"#, "301: Busy"]);
+    play.ask(600, &Action::Ping);
+    play.ask(601, &Action::Ping);
+    assert_eq!(play.told(), [r#"100: yes "" + 0"#, "601: Busy"]);
 }
 
 #[test]
