@@ -168,12 +168,15 @@ impl Channels {
         before - self.records.len()
     }
 
-    /// Forgets a record by its channel and caller; returns how many there were.
+    /// Forgets a record by its channel, empty while that is not known, and its caller; returns how
+    /// many there were.
     pub fn forget(&mut self, channel: &str, caller: &str) -> usize {
-        let before = self.records.len();
+        let before = self.records.len() + self.unbound.len();
         self.records
             .retain(|_, record| *record.channel != *channel || *record.caller != *caller);
-        before - self.records.len()
+        self.unbound
+            .retain(|unbound| !channel.is_empty() || *unbound.caller != *caller);
+        before - self.records.len() - self.unbound.len()
     }
 
     /// Other levels count from now on.
@@ -189,6 +192,12 @@ impl Channels {
     /// The records with their ids, in no order.
     pub fn records(&self) -> impl Iterator<Item = (&str, &Record)> {
         self.records.iter().map(|(id, record)| (&**id, record))
+    }
+
+    /// Those whose channel is not known yet: caller and extension.
+    pub fn awaited(&self) -> impl Iterator<Item = (&str, &str)> {
+        let unbound = self.unbound.iter();
+        unbound.map(|unbound| (&*unbound.caller, &*unbound.extension))
     }
 
     /// Something happened to a channel; what of it the CRM gets.

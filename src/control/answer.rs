@@ -5,12 +5,14 @@
 //! The surprising fact: scripts look for lines of the old module, so those stand as they stood
 //! then, a slip of the pen (`delele`) included. What it did not know has lines of its own.
 
+use std::net::SocketAddr;
+
 use serde_json::{Map, Value};
 
 use super::{Answer, DONE, FAILED};
 use crate::ami::session::Facts;
 use crate::api::{self, Reply};
-use crate::channel::Record;
+use crate::channel::{Channels, Record};
 use crate::config::{Config, Route, printable_url};
 
 /// An answer being written, for a person and for a script at once.
@@ -31,6 +33,8 @@ pub struct Info<'a> {
     pub file: &'a str,
     /// Where REST requests come in.
     pub rest: &'a str,
+    /// Where calls come in, if they do.
+    pub agi: Option<SocketAddr>,
     /// What is known of Asterisk, while there is a link.
     pub asterisk: Option<&'a Facts>,
     /// What was last told of the link.
@@ -240,6 +244,10 @@ pub fn info(info: &Info<'_>) -> Sheet {
     fact("rest_keys", "rest keys: '", names.join("' '").into(), "'");
     fact("pid", "pid: ", info.pid.into(), "");
     fact("ami", "ami: ", text(info.link), "");
+    let agi = info
+        .agi
+        .map_or_else(|| "off".to_owned(), |agi| agi.to_string());
+    fact("agi_server", "agi server: ", agi.into(), "");
     fact(
         "good_status",
         "good status: ",
@@ -274,19 +282,26 @@ pub fn routes(routes: &[Route]) -> Sheet {
 }
 
 /// `show chan_records`
-pub fn chan_records<'a>(records: impl Iterator<Item = (&'a str, &'a Record)>) -> Sheet {
-    let mut records: Vec<_> = records.collect();
-    records.sort_by_key(|(id, _)| *id);
-    let mut sheet = Sheet::done("");
-    sheet.fact("total", "total=", records.len(), "");
-    let mut list = Vec::new();
-    for (id, record) in records {
+pub fn chan_records(channels: &Channels) -> Sheet {
+    let records = channels.records().map(|(id, record)| {
         let Record {
             channel,
             caller,
             extension,
             ..
         } = record;
+        [&**channel, extension, caller, id]
+    });
+    // The old module's words for an id that is not known.
+    let awaited = channels
+        .awaited()
+        .map(|(caller, extension)| ["", extension, caller, "(null)"]);
+    let mut all: Vec<[&str; 4]> = records.chain(awaited).collect();
+    all.sort_by_key(|[.., id]| *id);
+    let mut sheet = Sheet::done("");
+    sheet.fact("total", "total=", all.len(), "");
+    let mut list = Vec::new();
+    for [channel, extension, caller, id] in all {
         sheet.line(&format!(
             "chan='{channel}' exten='{extension}' caller='{caller}' uid='{id}'"
         ));

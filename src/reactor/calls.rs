@@ -46,9 +46,9 @@ impl Calls {
         self.lookups.redirect(endpoint(config));
     }
 
-    /// Whether calls come in.
-    pub(super) fn are_heard(&self) -> bool {
-        self.bound.is_some()
+    /// Where calls come in, if they do.
+    pub(super) fn bound(&self) -> Option<SocketAddr> {
+        self.bound
     }
 
     /// Asks the CRM.

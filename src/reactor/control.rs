@@ -141,7 +141,7 @@ impl Reactor {
             Verb::ShowInfo => self.info(now),
             Verb::ShowConf => show_conf(&self.path),
             Verb::ShowRoute => control::routes(&self.config.routes),
-            Verb::ShowChanRecords => control::chan_records(self.engine.channels().records()),
+            Verb::ShowChanRecords => control::chan_records(self.engine.channels()),
             Verb::ShowEvents => self.posts.show(now),
             Verb::Edit(edit) => match self.edit(id, edit, now) {
                 Ok(()) => return,
@@ -240,6 +240,7 @@ impl Reactor {
             config: &self.config,
             file: &self.path.display().to_string(),
             rest: &self.bound.to_string(),
+            agi: self.calls.bound(),
             asterisk: self.engine.asterisk(),
             link: &self.control.link,
             started: self.control.started,

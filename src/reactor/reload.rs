@@ -64,7 +64,7 @@ impl Reactor {
             return Err(error.to_string());
         }
         let (agi, old_agi) = (config.url.agi_server, old.url.agi_server);
-        if (agi != old_agi || agi.is_some() != self.calls.are_heard())
+        if (agi != old_agi || agi.is_some() != self.calls.bound().is_some())
             && let Err(error) = self.listen_for_calls(&config, now)
         {
             if is_told_elsewhere {

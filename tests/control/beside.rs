@@ -14,6 +14,7 @@ use crate::support::rest::Client;
 on_both! {
     every_verb_is_answered
     a_hundred_reloads_lose_no_request_and_no_event
+    a_caller_goes_by_the_route_that_was_just_set_and_reloads_do_not_lose_him
 }
 
 /// A phone, an Asterisk or salara is given so long for what takes milliseconds.
@@ -201,4 +202,56 @@ fn a_hundred_reloads_lose_no_request_and_no_event(asterisk: Asterisk) {
         .filter(|line| line.contains("connected to Asterisk"))
         .count();
     assert_eq!(links, 1);
+}
+
+fn a_caller_goes_by_the_route_that_was_just_set_and_reloads_do_not_lose_him(asterisk: Asterisk) {
+    let crm = Crm::start(|_| Answer::status(404, "who?"));
+    let conf = format!(
+        "[general]\ndefault=1234\n[url]\nagi_server=127.0.0.1:{}\ndest_url={}\ndest_url_event=\n",
+        asterisk.agi_port(),
+        crm.url("/phone")
+    );
+    let salara = Salara::beside(&asterisk, &conf);
+    let caller = Phone::registered(&asterisk, "8003", Behaviour::ANSWER);
+    let dials_again = |to: &str| {
+        let call = caller.call("5000");
+        assert!(call.wait(Stage::Ended, SOON));
+        assert!(
+            call.redirected_to()
+                .is_some_and(|target| target.contains(&format!(":{to}@")))
+        );
+    };
+    done(&salara, "set route 8003 0000");
+    dials_again("0000");
+    // Until he has dialled again, all there is of him is his number.
+    let waits = "total=1\nchan='' exten='0000' caller='8003' uid='(null)'\n";
+    assert_eq!(done(&salara, "show chan_records"), waits);
+    let agi = format!("\t-- agi server: 127.0.0.1:{}\n", asterisk.agi_port());
+    assert!(done(&salara, "show info").contains(&agi));
+    done(&salara, "del route 8003");
+    done(&salara, "set route 8003 000");
+
+    // Reloads while the CRM is asked: the door moves away, and he is transferred all the same.
+    let file = salara.dir().join("salara.conf");
+    let before = std::fs::read_to_string(&file).unwrap();
+    crm.answer_with(|_| Answer::status(404, "").after(Duration::from_millis(700)));
+    crm.forget();
+    let call = caller.call("5000");
+    crm.wait_for(1, SOON);
+    let off = "\n[url]\nagi_server=off\ndest_url=http://127.0.0.1:1/\n";
+    std::fs::write(&file, format!("{before}{off}")).unwrap();
+    done(&salara, "reload");
+    assert!(done(&salara, "show info").contains("\t-- agi server: off\n"));
+    assert!(call.wait(Stage::Ended, SOON));
+    assert!(
+        call.redirected_to()
+            .is_some_and(|target| target.contains(":000@"))
+    );
+    // Nobody is there for the next one, and the dialplan goes on at once.
+    let call = caller.call("5000");
+    assert!(call.wait(Stage::Ended, SOON));
+    assert_eq!(call.redirected_to(), None);
+    std::fs::write(&file, before).unwrap();
+    done(&salara, "reload");
+    dials_again("000");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::ami::session::Facts;
 use crate::api::Reply;
+use crate::channel::Channels;
 
 /// What was printed for each command.
 fn recording() -> Vec<(String, String)> {
@@ -46,6 +47,7 @@ fn ours(line: &str, reply: Option<Reply>) -> String {
             config: &config,
             file: "salara.conf",
             rest: "127.0.0.1:5058",
+            agi: None,
             asterisk: Some(&facts),
             link: "connected",
             started: 1_795_376_803,
@@ -53,7 +55,7 @@ fn ours(line: &str, reply: Option<Reply>) -> String {
             pid: 1,
         }),
         (Verb::ShowRoute, _) => routes(&config.routes),
-        (Verb::ShowChanRecords, _) => chan_records(std::iter::empty()),
+        (Verb::ShowChanRecords, _) => chan_records(&Channels::new(config.event)),
         (Verb::Ask(request), Some(reply)) => status(&request, &reply),
         (verb, _) => panic!("{verb:?} is not answered here"),
     };
