@@ -169,3 +169,42 @@ fn words_that_cannot_be_used_are_named() {
         assert!(got.starts_with(why), "{line}: {got}");
     }
 }
+
+#[test]
+fn noise_is_answered_or_waited_out_and_harms_nobody() {
+    let good = spell(&words("set route 8003 0000"), true).into_bytes();
+    let mut random: u64 = 3;
+    let mut next = |count: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random % 1_000_003).unwrap() % count
+    };
+    for _ in 0..3_000 {
+        let mut bytes = good.clone();
+        for _ in 0..next(4) {
+            let at = next(bytes.len());
+            match next(3) {
+                0 => bytes[at] = u8::try_from(next(256)).unwrap(),
+                1 => bytes.truncate(at + 1),
+                _ => bytes.insert(at, b'\n'),
+            }
+        }
+        let now = start();
+        let mut exchange = Exchange::new(now);
+        for piece in bytes.chunks(1 + next(20)) {
+            exchange.handle_bytes(piece, now);
+        }
+        if exchange.poll_request().is_some() {
+            exchange.reply(Sheet::done(""), now);
+        }
+        let is_told = Answer::read(exchange.outgoing()).is_ok();
+        assert!(
+            is_told || exchange.is_idle(),
+            "{:?}",
+            String::from_utf8_lossy(&bytes)
+        );
+        exchange.handle_timeout(now + PATIENCE);
+        assert!(exchange.is_finished());
+    }
+}

@@ -101,3 +101,22 @@ fn the_oldest_may_be_behind_one_that_is_on_its_way_or_wait_for_a_retry() {
     assert_eq!(calls.len(), 3);
     assert!(calls.iter().all(|call| ["c", "d", "e"].contains(call)));
 }
+
+#[test]
+fn more_may_travel_from_now_on_but_lines_stay_what_they_are() {
+    let now = start();
+    let mut queue = queue(2);
+    for call in ["a", "b", "c", "d"] {
+        queue.push(post(call, call), now);
+    }
+    assert_eq!(deliveries(&mut queue).len(), 2);
+    queue.configure(1, HOUR);
+    assert_eq!(queue.parallel, 2);
+    queue.configure(4, SECOND);
+    let late = deliveries(&mut queue);
+    assert_eq!(bodies(&late), ["c", "d"]);
+    // What came before is tried for as long as it was promised.
+    queue.push(post("e", "e"), now);
+    assert_eq!(queue.items[&PostId(5)].until, now + SECOND);
+    assert_eq!(queue.items[&PostId(1)].until, now + HOUR);
+}
