@@ -23,14 +23,20 @@ use salara::channel::Post;
 
 #[path = "replay/differences.rs"]
 mod differences;
+#[path = "replay/lookup.rs"]
+mod lookup;
 #[path = "replay/play.rs"]
 mod play;
 #[path = "replay/recording.rs"]
 mod recording;
+mod support;
+#[path = "replay/whole.rs"]
+mod whole;
 
-use differences::DIFFERENCES;
-use play::{Bare, Cuts, Ids, Whole, play};
-use recording::{Recording, scenarios};
+use differences::{DECISIONS, DIFFERENCES};
+use play::{Bare, Cuts, Ids, play};
+use recording::{Act, Recording, scenarios};
+use whole::Whole;
 
 /// The folders that hold nothing to play, by the beginning of their names, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
@@ -78,6 +84,10 @@ fn no_recording_is_forgotten() {
         let name = difference.scenario;
         assert!(played.iter().any(|other| other == name), "{difference:?}");
     }
+    for decision in DECISIONS {
+        let name = decision.scenario;
+        assert!(played.iter().any(|other| other == name), "{decision:?}");
+    }
     let recordings: Vec<Recording> = played.iter().map(|name| Recording::read(name)).collect();
     let posts: usize = recordings.iter().map(|r| r.posts.len()).sum();
     let transfers: usize = recordings.iter().map(Recording::transfers).sum();
@@ -116,26 +126,45 @@ fn it_does_not_matter_in_what_pieces_the_bytes_arrive() {
 }
 
 /// The engine sets the calls up itself: it is asked over REST, asks for the operator's state, and
-/// hands the call over.
+/// hands the call over. And it decides about incoming calls itself: it asks the CRM, whose recorded
+/// answer it gets, and asks for the state of the place.
 #[test]
-fn the_whole_engine_posts_the_same() {
-    let mut count = 0;
-    for name in scenarios().0 {
-        let recording = Recording::read(&name);
-        // It does not hand over incoming calls yet.
-        if recording.transfers() > 0 {
-            continue;
-        }
-        count += 1;
+fn the_whole_engine_decides_and_posts_the_same() {
+    for_each(|recording| {
         for ids in [Ids::Ours, Ids::Theirs] {
-            let mut whole = Whole::new(&recording.config);
-            let engine = play(&recording, &mut whole, ids, Cuts::AsRecorded);
-            let bare = posts(&recording, ids, Cuts::AsRecorded);
+            let mut whole = Whole::new(recording);
+            let engine = play(recording, &mut whole, ids, Cuts::AsRecorded);
+            let bare = posts(&decided(recording, &whole), ids, Cuts::AsRecorded);
             // The channel's id, and so the call's, is the engine's own.
-            assert_eq!(bodies(&engine), bodies(&bare), "{name} {ids:?}");
+            assert_eq!(bodies(&engine), bodies(&bare), "{} {ids:?}", recording.name);
         }
+    });
+    let calls = scenarios().0.into_iter().map(|name| {
+        let recording = Recording::read(&name);
+        recording.incoming().count()
+    });
+    assert_eq!(calls.sum::<usize>(), 50);
+}
+
+/// The recording with salara's decisions, which are the module's but for those listed.
+fn decided(recording: &Recording, whole: &Whole<'_>) -> Recording {
+    let name = &recording.name;
+    let mut ours = Recording::read(name);
+    let mut decisions = whole.decided.iter();
+    for (_, act) in &mut ours.acts {
+        let Act::Incoming(call) = act else { continue };
+        let (to, words) = decisions.next().unwrap();
+        match DECISIONS.iter().find(|decision| decision.scenario == name) {
+            Some(decision) => {
+                let theirs = (call.sent_to.as_deref(), to.as_deref());
+                assert_eq!(theirs, (decision.theirs, decision.ours), "{name}: {words}");
+            }
+            None => assert_eq!(*to, call.sent_to, "{name}: {words}"),
+        }
+        call.sent_to.clone_from(to);
     }
-    assert_eq!(count, 45);
+    assert!(decisions.next().is_none(), "{name}");
+    ours
 }
 
 fn for_each(test: fn(&Recording)) {

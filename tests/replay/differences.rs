@@ -14,6 +14,47 @@ pub struct Difference {
     pub lines: &'static [&'static str],
 }
 
+/// A recording of a call that salara sends elsewhere than the module did.
+#[derive(Debug)]
+pub struct Decided {
+    pub scenario: &'static str,
+    pub theirs: Option<&'static str>,
+    pub ours: Option<&'static str>,
+    /// SPEC §11.
+    #[expect(dead_code, reason = "said to whoever reads this, and in a failure")]
+    pub why: &'static str,
+}
+
+const LONG: &str = "an answer over 80 characters falls to the rules; the module died of it";
+const DEFAULT: &str = "`default` is used; the module took 1234";
+
+pub const DECISIONS: &[Decided] = &[
+    Decided {
+        scenario: "crash-crm-answer-1100",
+        theirs: None,
+        ours: Some("0000"),
+        why: LONG,
+    },
+    Decided {
+        scenario: "crash-crm-answer-5000",
+        theirs: None,
+        ours: Some("0000"),
+        why: LONG,
+    },
+    Decided {
+        scenario: "incoming-crm-down-noroute",
+        theirs: None,
+        ours: Some("710"),
+        why: DEFAULT,
+    },
+    Decided {
+        scenario: "incoming-crm-down-noroute-1234hint",
+        theirs: Some("1234"),
+        ours: Some("710"),
+        why: DEFAULT,
+    },
+];
+
 const CRM_DOWN: &str = "each event once, lost when the CRM is down";
 
 /// All there are. An entry that is not needed fails the test, as one that is missing does.

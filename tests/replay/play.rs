@@ -4,17 +4,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use salara::ami::OwnedMessage;
-use salara::ami::action::Action;
 use salara::ami::codec::{Decoder, Item};
 use salara::ami::event::Event;
-use salara::ami::instance::Instance;
-use salara::ami::session::{Facts, Response};
 use salara::channel::{Channels, Post};
 use salara::config::Config;
-use salara::engine::{ConnId, Engine, Output};
 
-use crate::recording::{Act, Call, Clock, Recording};
+use crate::recording::{Act, Call, Clock, Incoming, Recording};
 
 /// Whether Asterisk gives a channel the id it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +35,8 @@ pub trait World {
     fn up(&mut self, version: &str);
     /// Sets a call up; the id it chose for the channel, if it did.
     fn call(&mut self, call: &Call, now: Instant) -> Option<String>;
-    fn transferred(&mut self, caller: &str, target: &str, now: Instant);
+    /// The dialplan hands a call over.
+    fn incoming(&mut self, call: &Incoming, now: Instant);
     fn event(&mut self, event: Event, now: Instant) -> Option<Post>;
     fn timeout(&mut self, now: Instant);
     fn next_timeout(&self) -> Option<Instant>;
@@ -101,7 +97,7 @@ impl<W: World> Player<'_, W> {
                     self.renamed.insert(leg.clone(), id);
                 }
             }
-            Act::Transfer { caller, target } => self.world.transferred(caller, target, now),
+            Act::Incoming(call) => self.world.incoming(call, now),
         }
     }
 
@@ -252,8 +248,10 @@ impl World for Bare {
         Some(id)
     }
 
-    fn transferred(&mut self, caller: &str, target: &str, now: Instant) {
-        self.channels.transferred(caller, target, now);
+    fn incoming(&mut self, call: &Incoming, now: Instant) {
+        if let Some(target) = &call.sent_to {
+            self.channels.transferred(&call.caller, target, now);
+        }
     }
 
     fn event(&mut self, event: Event, now: Instant) -> Option<Post> {
@@ -266,112 +264,5 @@ impl World for Bare {
 
     fn next_timeout(&self) -> Option<Instant> {
         self.channels.poll_timeout()
-    }
-}
-
-/// All of salara but its sockets, between a REST client and Asterisk.
-pub struct Whole(pub Engine);
-
-impl Whole {
-    pub fn new(config: &Config) -> Self {
-        Self(Engine::new(
-            Rc::new(config.clone()),
-            Instance::new(1_795_376_511, 1),
-        ))
-    }
-
-    /// What is asked for; what is told is checked on the way.
-    fn asked(&mut self, reply: &str) -> Option<(salara::ami::instance::Ask, Action)> {
-        let mut asked = None;
-        while let Some(output) = self.0.poll_output() {
-            match output {
-                Output::Act(ask, action) => asked = Some((ask, action)),
-                Output::Reply(_, told) => assert_eq!(told.body(), reply),
-                Output::Post(_) | Output::Note(_) => {}
-                Output::LookUp(_) | Output::Tell(..) | Output::HandBack(_) => unreachable!(),
-            }
-        }
-        asked
-    }
-}
-
-impl World for Whole {
-    fn up(&mut self, version: &str) {
-        self.0.handle_up(Facts {
-            ami_version: version.into(),
-            asterisk_version: None,
-            chan_sip: true,
-            pjsip: false,
-        });
-    }
-
-    fn call(&mut self, call: &Call, now: Instant) -> Option<String> {
-        let conn = ConnId {
-            slot: 0,
-            generation: 0,
-        };
-        self.0.handle_request(conn, call.request.clone(), now);
-        let (ask, _) = self.asked(&call.reply)?;
-        let state = format!(
-            "Response: Success\r\nExten: {0}\r\nContext: alnik\r\nHint: SIP/{0}\r\nStatus: {1}\r\n\
-             StatusText: {2}\r\n\r\n",
-            call.operator, call.state, call.text
-        );
-        self.0.handle_done(ask, Ok(response(&state, true)), now);
-        let (ask, action) = self.asked(&call.reply)?;
-        let Action::Originate(originate) = action else {
-            panic!("{action:?}");
-        };
-        let answer = match call.leg {
-            Some(_) => {
-                "Response: Success\r\nMessage: Originate successfully queued\r\n\r\n".to_owned()
-            }
-            None => "Response: Error\r\nMessage: Originate failed\r\n\r\n".to_owned(),
-        };
-        let response = response(&answer, call.leg.is_some());
-        self.0.handle_done(ask, Ok(response), now);
-        while self.0.poll_output().is_some() {}
-        Some(originate.channel_id.into())
-    }
-
-    fn transferred(&mut self, _: &str, _: &str, _: Instant) {
-        panic!("the engine has no transfers yet");
-    }
-
-    fn event(&mut self, event: Event, now: Instant) -> Option<Post> {
-        self.0.handle_event(event, now);
-        let mut posted = None;
-        while let Some(output) = self.0.poll_output() {
-            if let Output::Post(post) = output {
-                assert_eq!(posted.replace(post), None, "one event, two posts");
-            }
-        }
-        posted
-    }
-
-    fn timeout(&mut self, now: Instant) {
-        self.0.handle_timeout(now);
-    }
-
-    fn next_timeout(&self) -> Option<Instant> {
-        self.0.poll_timeout()
-    }
-}
-
-fn response(text: &str, success: bool) -> Response {
-    let mut decoder = Decoder::new();
-    decoder.push(b"Asterisk Call Manager/5.0.4\r\n");
-    decoder.push(text.as_bytes());
-    let mut head: Option<OwnedMessage> = None;
-    while let Some(item) = decoder.next().unwrap() {
-        if let Item::Message(message) = item {
-            head = Some(message.to_owned());
-        }
-    }
-    Response {
-        success,
-        head: head.unwrap(),
-        items: Vec::new(),
-        is_cut: false,
     }
 }

@@ -37,7 +37,31 @@ pub struct Piece {
 #[derive(Debug)]
 pub enum Act {
     Call(Call),
-    Transfer { caller: String, target: String },
+    Incoming(Incoming),
+}
+
+/// A call that the dialplan gave to the module.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    pub channel: String,
+    pub uniqueid: String,
+    pub caller: String,
+    pub context: String,
+    pub extension: String,
+    /// What the CRM was asked and said; none where nobody was there.
+    pub asked: Option<Asked>,
+    /// Where the module sent the caller, if anywhere.
+    pub sent_to: Option<String>,
+}
+
+/// An exchange with the CRM about a caller.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub method: String,
+    pub path: String,
+    pub body: Vec<u8>,
+    /// The bytes of the answer.
+    pub answer: Vec<u8>,
 }
 
 /// A call over REST.
@@ -76,7 +100,7 @@ impl Recording {
         let config = parsed.config;
         let pieces = pieces(name);
         let mut acts: Vec<(Clock, Act)> = calls(name, &config, &pieces);
-        acts.extend(transfers(name));
+        acts.extend(incoming(name, &pieces));
         acts.sort_by_key(|(at, _)| *at);
         let posts = jsonl(name, "crm.jsonl")
             .iter()
@@ -95,12 +119,20 @@ impl Recording {
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
         self.acts.iter().filter_map(|(_, act)| match act {
             Act::Call(call) => Some(call),
-            Act::Transfer { .. } => None,
+            Act::Incoming(_) => None,
+        })
+    }
+
+    pub fn incoming(&self) -> impl Iterator<Item = &Incoming> {
+        self.acts.iter().filter_map(|(_, act)| match act {
+            Act::Call(_) => None,
+            Act::Incoming(incoming) => Some(incoming),
         })
     }
 
     pub fn transfers(&self) -> usize {
-        self.acts.len() - self.calls().count()
+        let sent = self.incoming().filter(|call| call.sent_to.is_some());
+        sent.count()
     }
 }
 
@@ -183,31 +215,90 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The channels that begin at `s`: when, their name and their id.
 fn operator_legs(pieces: &[Piece]) -> Vec<(Clock, String, String)> {
-    let mut legs = Vec::new();
+    let legs = events(pieces).into_iter().filter(|(_, event)| {
+        let is = |key: &str, value: &str| event.get(key).is_some_and(|v| v == value);
+        is("Event", "Newchannel") && is("Exten", "s")
+    });
+    legs.map(|(at, event)| (at, event["Channel"].clone(), event["Uniqueid"].clone()))
+        .collect()
+}
+
+/// Whatever Asterisk said, by its headers.
+fn events(pieces: &[Piece]) -> Vec<(Clock, HashMap<String, String>)> {
+    let mut events = Vec::new();
     let mut event: HashMap<String, String> = HashMap::new();
     for piece in pieces {
         for line in String::from_utf8_lossy(&piece.bytes).lines() {
-            if let Some((key, value)) = line.split_once(": ") {
-                event.insert(key.to_owned(), value.to_owned());
+            if let Some((key, value)) = line.split_once(':') {
+                event.insert(key.to_owned(), value.trim_start().to_owned());
             } else if line.is_empty() {
-                let is = |key: &str, value: &str| event.get(key).is_some_and(|v| v == value);
-                if is("Event", "Newchannel") && is("Exten", "s") {
-                    legs.push((
-                        piece.at,
-                        event["Channel"].clone(),
-                        event["Uniqueid"].clone(),
-                    ));
-                }
-                event.clear();
+                events.push((piece.at, std::mem::take(&mut event)));
             }
         }
     }
-    legs
+    events
+}
+
+/// The calls of the module's application, each with what the CRM said and where the caller was sent.
+/// One that was sent somewhere counts from that moment.
+fn incoming(name: &str, pieces: &[Piece]) -> Vec<(Clock, Act)> {
+    let (mut transfers, mut exchanges) = (transfers(name), lookups(name));
+    let mut calls = Vec::new();
+    for (at, event) in events(pieces) {
+        let is = |key: &str, value: &str| event.get(key).is_some_and(|v| v == value);
+        // Without an argument the module did nothing; AGI has none to leave out.
+        let starts = is("Event", "Newexten") && is("Application", "salara");
+        if !starts || is("AppData", "") {
+            continue;
+        }
+        let caller = event["CallerIDNum"].clone();
+        let mut take = transfers.iter().position(|(_, who, _)| *who == caller);
+        let sent = take.take().map(|at| transfers.remove(at));
+        let asked = exchanges.iter().position(|(who, _)| *who == caller);
+        let call = Incoming {
+            channel: event["Channel"].clone(),
+            uniqueid: event["Uniqueid"].clone(),
+            context: event["Context"].clone(),
+            extension: event["Exten"].clone(),
+            asked: asked.map(|at| exchanges.remove(at).1),
+            sent_to: sent.as_ref().map(|(_, _, target)| target.clone()),
+            caller,
+        };
+        calls.push((sent.map_or(at, |(at, ..)| at), Act::Incoming(call)));
+    }
+    assert!(transfers.is_empty(), "{name}: who was sent? {transfers:?}");
+    assert!(exchanges.is_empty(), "{name}: who was asked about?");
+    calls
+}
+
+/// What the CRM was asked about callers, with the caller.
+fn lookups(name: &str) -> Vec<(String, Asked)> {
+    let exchanges = jsonl(name, "crm.jsonl");
+    let exchanges = exchanges.iter().filter_map(|exchange| {
+        let text = |key: &str| exchange[key].as_str().unwrap_or_default().to_owned();
+        let (path, body) = (text("path"), latin1(&exchange["body"]));
+        let caller = match path.split_once("?phone=") {
+            Some((_, caller)) => caller.to_owned(),
+            None if path == "/phone" => {
+                let body: Value = serde_json::from_slice(&body).unwrap();
+                body["phone"].as_str().unwrap().to_owned()
+            }
+            None => return None,
+        };
+        let asked = Asked {
+            method: text("method"),
+            path,
+            body,
+            answer: latin1(&exchange["answer"]),
+        };
+        Some((caller, asked))
+    });
+    exchanges.collect()
 }
 
 /// The callers that Asterisk sent elsewhere: by a 302 before an answer, by a REFER after it. Not
 /// those of whom the CRM was never asked, although it was there: they were not the module's.
-fn transfers(name: &str) -> Vec<(Clock, Act)> {
+fn transfers(name: &str) -> Vec<(Clock, String, String)> {
     let crm = jsonl(name, "crm.jsonl");
     let asked: HashSet<String> = crm
         .iter()
@@ -240,7 +331,7 @@ fn transfers(name: &str) -> Vec<(Clock, Act)> {
             continue;
         }
         let at = clock(packet["t"].as_f64().unwrap());
-        transfers.push((at, Act::Transfer { caller, target }));
+        transfers.push((at, caller, target));
     }
     transfers
 }
