@@ -1,0 +1,151 @@
+//! Callers in numbers, and callers that are none: AGI sessions by hand, without an Asterisk.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::expect_used
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test owns its threads and clocks"
+)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::crm::{Answer, Crm};
+use support::daemon::Salara;
+
+/// What takes milliseconds is given up after so long.
+const SOON: Duration = Duration::from_secs(20);
+
+fn start(crm: &Crm, more: &str) -> Salara {
+    Salara::start(&format!(
+        "[event]\nverbose=1\n[url]\nrest_server=127.0.0.1:0\nagi_server=127.0.0.1:0\ndest_url={}\n\
+         dest_url_event=\n[ami]\nport=1\nsecret=x\n{more}",
+        crm.url("/phone")
+    ))
+}
+
+/// Where it takes calls.
+fn door(salara: &Salara) -> SocketAddr {
+    let line = salara.wait_log("calls come in over AGI at ");
+    let (_, rest) = line.split_once("AGI at ").unwrap();
+    rest.split(';').next().unwrap().parse().unwrap()
+}
+
+fn connect(door: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(door).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream
+}
+
+fn facts(caller: &str) -> String {
+    format!(
+        "agi_network: yes\nagi_channel: SIP/{caller}-00000001\nagi_type: SIP\nagi_uniqueid: 1.{caller}\n\
+         agi_callerid: {caller}\nagi_context: alnik\nagi_extension: 5000\nagi_priority: 1\n\n"
+    )
+}
+
+/// A call as Asterisk hands it over. What the dialplan was told, and after how long it went on.
+fn call(door: SocketAddr, caller: &str) -> (Vec<String>, Duration) {
+    let began = Instant::now();
+    let mut stream = connect(door);
+    stream.write_all(facts(caller).as_bytes()).unwrap();
+    let mut told = Vec::new();
+    for line in BufReader::new(stream.try_clone().unwrap()).lines() {
+        told.push(line.unwrap());
+        stream.write_all(b"200 result=1\n").unwrap();
+    }
+    (told, began.elapsed())
+}
+
+/// Calls at once, all of them different callers.
+fn crowd(door: SocketAddr, count: usize) -> Vec<(Vec<String>, Duration)> {
+    let calls = (0..count).map(|n| {
+        let call = move || call(door, &format!("7{n:03}"));
+        thread::Builder::new().stack_size(64 * 1024).spawn(call)
+    });
+    let calls: Vec<_> = calls.map(Result::unwrap).collect();
+    calls.into_iter().map(|call| call.join().unwrap()).collect()
+}
+
+/// Without Asterisk's AMI it is an error wherever the CRM sends a caller; but it has been asked.
+const ASKED: &str = r#"SET VARIABLE "SALARA_REASON" "Asterisk's AMI is not reachable""#;
+
+fn found(told: &[String]) -> bool {
+    told.iter().any(|line| line == ASKED)
+}
+
+fn slow(delay: Duration) -> Crm {
+    let answer = r#"{"personal_manager_internal_phone":"8002"}"#;
+    Crm::start(move |_| Answer::json(answer).after(delay))
+}
+
+#[test]
+fn twenty_callers_wait_for_a_slow_crm_side_by_side() {
+    let crm = slow(Duration::from_secs(2));
+    let salara = start(&crm, "[general]\ncurlopt_timeout=3\n");
+    for (told, waited) in crowd(door(&salara), 20) {
+        assert!(found(&told), "{told:?}");
+        assert!(waited < Duration::from_secs(4), "{waited:?}");
+    }
+    assert_eq!(crm.requests().len(), 20);
+}
+
+#[test]
+fn two_hundred_callers_are_all_looked_up_in_time() {
+    let crm = slow(Duration::from_secs(1));
+    let salara = start(&crm, "[general]\ncurlopt_timeout=3\n");
+    let before = salara.resident_kib();
+    let calls = crowd(door(&salara), 200);
+    let longest = calls.iter().map(|(_, waited)| *waited).max().unwrap();
+    println!("{before} KiB, then {} KiB; {longest:?}", salara.peak_kib());
+    for (told, waited) in calls {
+        assert!(found(&told), "{told:?}");
+        assert!(waited < Duration::from_secs(4), "{waited:?}");
+    }
+    assert_eq!(crm.requests().len(), 200);
+    assert!(salara.peak_kib() < before + 32 * 1024);
+}
+
+#[test]
+fn two_hundred_callers_of_a_dead_crm_all_go_on_in_time() {
+    let crm = Crm::start(|_| Answer::never());
+    let salara = start(&crm, "[general]\ncurlopt_timeout=1\n");
+    for (told, waited) in crowd(door(&salara), 200) {
+        let last = told.last().unwrap();
+        assert_eq!(last, r#"SET VARIABLE "SALARA_RESULT" "ERROR""#);
+        assert!(waited < Duration::from_secs(2), "{waited:?}");
+    }
+}
+
+#[test]
+fn who_is_no_call_or_comes_from_elsewhere_is_shown_out() {
+    let crm = slow(Duration::ZERO);
+    let salara = start(&crm, "");
+    let door = door(&salara);
+    for bytes in ["GET / HTTP/1.1\r\n\r\n", "agi_channel: x\n\n", "\n"] {
+        let mut stream = connect(door);
+        stream.write_all(bytes.as_bytes()).unwrap();
+        let mut rest = Vec::new();
+        // A reset is an end, too: what it sent was not read to the end.
+        let _ = stream.read_to_end(&mut rest);
+        assert_eq!(rest, b"", "{bytes}");
+    }
+    // A caller who hangs up while the CRM is asked.
+    let mut stream = connect(door);
+    stream.write_all(facts("7001").as_bytes()).unwrap();
+    drop(stream);
+    salara.wait_log("before it was transferred");
+    let strict = start(&crm, "[security]\nagi_allow=10.9.9.9\n");
+    let (told, _) = call(self::door(&strict), "7002");
+    assert_eq!(told, [""; 0]);
+    strict.wait_log("127.0.0.1 is not in agi_allow");
+    assert_eq!(call(door, "7003").0.len(), 3, "the others go on");
+}
