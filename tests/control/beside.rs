@@ -9,7 +9,7 @@ use crate::support::asterisk::Asterisk;
 use crate::support::crm::{Answer, Crm};
 use crate::support::daemon::Salara;
 use crate::support::phone::{Behaviour, Phone, Stage};
-use crate::support::rest::Client;
+use crate::support::rest::{self, Client};
 
 on_both! {
     every_verb_is_answered
@@ -81,6 +81,9 @@ fn every_verb_is_answered(asterisk: Asterisk) {
         "{record}"
     );
     let channel = record.split('\'').nth(1).unwrap();
+    // The phone's answer may still be on its way to Asterisk.
+    let chan = format!(r#"{{"chan":"{channel}"}}"#);
+    rest::wait_body(salara.addr(), &chan, r#"{"result":0,"text":"Up (6)"}"#);
     assert_eq!(
         done(&salara, &format!("get status channel {channel}")),
         "Status=6 (Up)\n"
