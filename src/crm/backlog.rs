@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_millis(250);
 /// More posts than this are not left to such a CRM's good name.
 const CROWD: usize = 64;
 /// A disk that refused is asked again after this.
-const REFUSED: Duration = Duration::from_secs(10);
+pub const REFUSED: Duration = Duration::from_secs(10);
 
 /// The queue, and the disk behind it if there is one.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use log::{error, info};
 
 use super::link::reason;
 use crate::channel::Post;
-use crate::crm::backlog::{Backlog, Unstored};
+use crate::crm::backlog::{Backlog, REFUSED, Unstored};
 use crate::crm::spool::{Entry, OpenError, Place, Spool};
 
 /// Before this (2020) no clock of a running salara was right: the box had just been switched on.
@@ -28,6 +28,8 @@ pub(super) struct Shelf {
     dir: PathBuf,
     max: u64,
     spool: Option<Spool>,
+    /// When a directory that could not be had is tried again: there may be events in it.
+    open_at: Option<Instant>,
     /// Since when something is in it, and whether that was told.
     since: Option<Instant>,
     is_told: bool,
@@ -50,6 +52,7 @@ impl Shelf {
             dir,
             max,
             spool: None,
+            open_at: None,
             since: None,
             is_told: false,
             is_failing: false,
@@ -87,8 +90,8 @@ impl Shelf {
 
     /// Writes down what is to be: posts that wait, then what is done.
     pub(super) fn store(&mut self, backlog: &mut Backlog, now: Instant) {
-        let wants_store = backlog.wants_store(now);
-        let written = if wants_store {
+        let is_missing = self.open_at.is_some_and(|at| at <= now);
+        let written = if is_missing || backlog.wants_store(now) {
             self.write(backlog, now)
         } else {
             Ok(())
@@ -102,17 +105,23 @@ impl Shelf {
 
     /// When `store` is wanted next, beside the backlog's own wishes.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.spool.as_ref().and_then(Spool::poll_timeout)
+        match &self.spool {
+            Some(spool) => spool.poll_timeout(),
+            None => self.open_at,
+        }
     }
 
     /// The end: all that is in memory is written down, if the disk takes it.
     pub(super) fn stop(mut self, backlog: &mut Backlog, now: Instant) {
-        let written = self
-            .write(backlog, now)
-            .and_then(|()| self.mark_done(backlog, now));
-        let dir = self.dir.display();
-        if let Err(error) = written {
-            let lost = backlog.unstored_len();
+        let written = match backlog.unstored_len() {
+            0 => Ok(()),
+            _ => self.write(backlog, now),
+        };
+        let written = written.and_then(|()| self.mark_done(backlog, now));
+        let (dir, lost) = (self.dir.display(), backlog.unstored_len());
+        if let Err(error) = written
+            && lost > 0
+        {
             error!(target: "crm", "{dir}: {}: {lost} events are lost", reason(&error));
         }
         let kept = backlog.len() - backlog.unstored_len();
@@ -133,11 +142,13 @@ impl Shelf {
             self.is_told = true;
         }
         backlog.add_disk(unread);
+        backlog.handle_written();
+        self.open_at = None;
         self.spool.insert(spool).drop_from(backlog);
     }
 
     fn write(&mut self, backlog: &mut Backlog, now: Instant) -> io::Result<()> {
-        if self.spool.is_none() && backlog.poll_unstored().is_some() {
+        if self.spool.is_none() {
             match Spool::open(&self.dir, self.max) {
                 Ok(spool) => self.take(spool, backlog, now),
                 Err(OpenError::InUse) => return Err(io::Error::other("another salara has it")),
@@ -186,6 +197,7 @@ impl Shelf {
 
     fn fail(&mut self, error: &io::Error, backlog: &mut Backlog, now: Instant) {
         backlog.handle_refused(now);
+        self.open_at = self.spool.is_none().then_some(now + REFUSED);
         if !std::mem::replace(&mut self.is_failing, true) {
             let (dir, why) = (self.dir.display(), reason(error));
             error!(target: "crm", "{dir}: {why}: events wait in memory only; trying on");
@@ -229,4 +241,74 @@ fn unix_now() -> u64 {
     )]
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::ami::instance::Instance;
+    use crate::crm::queue::Queue;
+
+    /// A directory that is not there yet: a file is where its parent would be.
+    struct Mount {
+        parent: PathBuf,
+        dir: PathBuf,
+    }
+
+    impl Mount {
+        fn missing() -> Self {
+            let name = format!("salara-shelf-{}", std::process::id());
+            let parent = std::env::temp_dir().join(name);
+            drop(fs::remove_dir_all(&parent));
+            fs::write(&parent, "").unwrap();
+            Self {
+                dir: parent.join("spool"),
+                parent,
+            }
+        }
+
+        /// The disk is there now, with an event on it.
+        fn mount(&self, now: Instant) {
+            fs::remove_file(&self.parent).unwrap();
+            let mut spool = Spool::open(&self.dir, 1 << 20).unwrap();
+            let entry = Entry {
+                webhook_id: "salara-1-2-e1",
+                call: "1.1",
+                body: "{}",
+                accepted: unix_now(),
+            };
+            spool.append(&entry, Place::DiskOnly, now).unwrap();
+        }
+    }
+
+    impl Drop for Mount {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.parent));
+            drop(fs::remove_file(&self.parent));
+        }
+    }
+
+    #[test]
+    fn events_on_a_disk_that_comes_late_go_out_though_nothing_happens() {
+        #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+        let now = Instant::now();
+        let place = Mount::missing();
+        let day = Duration::from_secs(86_400);
+        let mut backlog = Backlog::new(Queue::new(Instance::new(1, 3), 4, day, 1));
+        let mut shelf = Shelf::open(place.dir.clone(), 1 << 20, &mut backlog, now).unwrap();
+        let again = shelf.poll_timeout().unwrap();
+        assert_eq!(again, now + REFUSED);
+        shelf.store(&mut backlog, again);
+        let again = shelf.poll_timeout().unwrap();
+        assert_eq!(again, now + 2 * REFUSED);
+
+        place.mount(now);
+        shelf.store(&mut backlog, again);
+        shelf.refill(&mut backlog, again);
+        let delivery = backlog.poll_delivery().unwrap();
+        assert_eq!(&*delivery.webhook_id, "salara-1-2-e1");
+        assert!(backlog.may_write(again));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use salara::channel::Post;
-use salara::crm::backlog::{Backlog, Unstored};
+use salara::crm::backlog::{Backlog, REFUSED, Unstored};
 
 use super::random::Random;
 
@@ -25,8 +25,11 @@ pub(crate) struct Disk {
     bytes: usize,
     /// Numbers that are done and not written down as that yet.
     done: Vec<u64>,
-    /// Percents of writes that are refused.
+    /// Percents of writes that are refused. With all of them it cannot be opened either.
     pub(crate) refusal: usize,
+    is_open: bool,
+    /// When it is tried to open it again.
+    open_at: Option<Instant>,
     /// It had to drop what was not done.
     pub(crate) overflows: u64,
 }
@@ -60,6 +63,8 @@ impl Disk {
             bytes: 0,
             done: Vec::new(),
             refusal: 0,
+            is_open: true,
+            open_at: None,
             overflows: 0,
         }
     }
@@ -92,7 +97,33 @@ impl Disk {
         self.bytes = self.records.iter().map(Record::bytes).sum();
         // No file is written on.
         self.next = (self.next / FILE + 1) * FILE;
+        backlog.add_disk(0);
+        self.is_open = false;
+        if self.refusal == 100 {
+            backlog.handle_refused(now);
+            self.open_at = Some(now + REFUSED);
+        } else {
+            self.open(backlog);
+        }
+    }
+
+    /// How many posts are on it that nobody knows of before it can be opened.
+    pub(crate) fn unknown(&self) -> usize {
+        if self.is_open {
+            0
+        } else {
+            self.waiting().count()
+        }
+    }
+
+    fn open(&mut self, backlog: &mut Backlog) {
+        (self.is_open, self.open_at) = (true, None);
         backlog.add_disk(self.unread());
+        backlog.handle_written();
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.open_at
     }
 
     /// Brings posts back into memory, as far as there is room.
@@ -121,7 +152,8 @@ impl Disk {
 
     /// Writes down what is to be: posts that wait, then what is done.
     pub(crate) fn store(&mut self, everything: bool, backlog: &mut Backlog, now: Instant) {
-        let wants_store = everything || backlog.wants_store(now);
+        let is_missing = self.open_at.is_some_and(|at| at <= now);
+        let wants_store = everything || is_missing || backlog.wants_store(now);
         let written = if wants_store {
             self.write(backlog, now)
         } else {
@@ -130,11 +162,20 @@ impl Disk {
         let written = written.and_then(|()| self.mark_done(backlog, now));
         if written.is_err() {
             backlog.handle_refused(now);
+            self.open_at = (!self.is_open).then_some(now + REFUSED);
         }
     }
 
     fn write(&mut self, backlog: &mut Backlog, now: Instant) -> Result<(), Refused> {
-        while let Some(unstored) = backlog.poll_unstored() {
+        if !self.is_open {
+            if self.random.percent(self.refusal) {
+                return Err(Refused);
+            }
+            self.open(backlog);
+        }
+        while self.is_open
+            && let Some(unstored) = backlog.poll_unstored()
+        {
             let (kept, memo) = match unstored {
                 Unstored::Kept(id, memo) => (Some(id), memo),
                 Unstored::Passed(memo) => (None, memo),
@@ -168,7 +209,9 @@ impl Disk {
     }
 
     fn mark_done(&mut self, backlog: &mut Backlog, now: Instant) -> Result<(), Refused> {
-        while let Some(number) = backlog.poll_done() {
+        while self.is_open
+            && let Some(number) = backlog.poll_done()
+        {
             let at = self
                 .records
                 .partition_point(|record| record.number < number);

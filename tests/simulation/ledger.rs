@@ -98,6 +98,18 @@ impl Ledger {
         self.bytes
     }
 
+    /// A post of an earlier run was found late: others may have gone before.
+    pub(crate) fn put_behind(&mut self, body: &str) {
+        let index = self.find(body);
+        let entry = &mut self.entries[index];
+        assert_eq!(entry.state, State::Owed, "CONSERVED: found after its end");
+        self.owed.remove(&entry.order);
+        self.next += 1;
+        self.owed.insert(self.next, index);
+        entry.order = self.next;
+        entry.is_back = true;
+    }
+
     /// How many were dropped in this run, as far as it is known which.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped

@@ -135,7 +135,14 @@ impl Posts {
         self.refill(now);
         self.hand_out(now);
         if let Some(disk) = &mut self.disk {
+            let unknown = disk.unknown();
             disk.store(false, &mut self.backlog, now);
+            if disk.unknown() < unknown {
+                // What was on it goes behind what has come since.
+                disk.waiting()
+                    .take(unknown)
+                    .for_each(|record| self.ledger.put_behind(&record.body));
+            }
             self.refill(now);
             self.hand_out(now);
         }
@@ -144,8 +151,9 @@ impl Posts {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let crm = self.crm.poll_timeout();
-        self.backlog.poll_timeout().into_iter().chain(crm).min()
+        let disk = self.disk.as_ref().and_then(Disk::poll_timeout);
+        let all = [self.backlog.poll_timeout(), self.crm.poll_timeout(), disk];
+        all.into_iter().flatten().min()
     }
 
     /// salara is told to try again.
@@ -215,7 +223,7 @@ impl Posts {
 
     /// Nothing is owed any more.
     pub(crate) fn is_done(&self) -> bool {
-        self.backlog.is_empty()
+        self.backlog.is_empty() && self.disk.as_ref().is_none_or(|disk| disk.unknown() == 0)
     }
 
     fn take_outcomes(&mut self, now: Instant) {
@@ -362,9 +370,10 @@ impl Posts {
         let backlog = &mut self.backlog;
         let (owed, dropped) = (self.ledger.owed() as u64, backlog.dropped());
         let unknown = dropped - self.ledger.dropped();
+        let unread = self.disk.as_ref().map_or(0, Disk::unknown) as u64;
         assert_eq!(
             owed,
-            backlog.len() + unknown,
+            backlog.len() + unknown + unread,
             "CONSERVED: {dropped} dropped"
         );
         assert!(
