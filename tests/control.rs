@@ -25,11 +25,13 @@ mod file;
 mod reload;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use support::daemon::{Salara, run, scratch_dir};
+use support::daemon::{Salara, binary, run, scratch_dir, signal};
 
 /// A salara without an Asterisk: nobody listens on port 1.
 const ALONE: &str = "[general]\ndefault=710\n[route]\n8003:0000\n[event]\nverbose=1\n[url]\n\
@@ -166,6 +168,40 @@ fn a_socket_that_was_asked_for_and_cannot_be_made_ends_it() {
     assert_eq!(code, Some(1));
     assert!(err.contains("it is there, and no socket"), "{err}");
     assert_eq!(fs::read_to_string(conf).unwrap(), ALONE);
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn without_a_place_for_a_socket_it_runs_and_says_so() {
+    let places = ["/var/run/asterisk", "/var/run/salara"].map(Path::new);
+    if places.iter().any(|place| place.is_dir()) {
+        eprintln!("skipped: this machine has a place for one");
+        return;
+    }
+    let dir = scratch_dir();
+    let conf = dir.join("salara.conf");
+    fs::write(&conf, ALONE).unwrap();
+    let mut salara = Command::new(binary())
+        .arg("-c")
+        .arg(&conf)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(salara.stderr.take().unwrap()).lines();
+    let line = lines.find(|line| line.as_ref().unwrap().contains("verbs"));
+    let line = line.unwrap().unwrap();
+    let why = "no verbs are taken: /var/run/asterisk/salara.ctl: no such file or directory; ";
+    assert!(
+        line.contains(why) && line.ends_with("give a place with -s"),
+        "{line}"
+    );
+    // It runs, and ends only when told to.
+    assert!(salara.try_wait().unwrap().is_none());
+    signal(salara.id(), "TERM");
+    assert_eq!(salara.wait().unwrap().code(), Some(0));
+    let (code, _, err) = run(&["show", "info"]);
+    assert_eq!(code, Some(3));
+    assert!(err.starts_with("salara: not running: "), "{err}");
     fs::remove_dir_all(dir).unwrap();
 }
 
