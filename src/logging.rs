@@ -26,7 +26,7 @@ use repeats::Repeats;
 use sink::{Sink, Style};
 
 /// Our own lines only: libraries log bytes, and among them what must not be seen.
-const TARGETS: [&str; 5] = ["ami", "rest", "crm", "call", "agi"];
+const TARGETS: [&str; 5] = ["ami", "rest", "crm", "call", "control"];
 /// What was read and written, whole.
 const WIRE: &str = "wire";
 

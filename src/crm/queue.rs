@@ -200,8 +200,11 @@ impl Queue {
                     _ => {
                         let said = outcome.to_string();
                         if let Some(item) = self.items.get(&id) {
-                            let (said, body) = (said.clone(), item.body.clone());
-                            self.notes.push_back(Note::Refused { said, body });
+                            self.notes.push_back(Note::Refused {
+                                said: said.clone(),
+                                call: item.call.clone(),
+                                body: item.body.clone(),
+                            });
                         }
                         self.fail(id, said);
                     }
@@ -226,6 +229,7 @@ impl Queue {
             if self.items.get(&id).is_some_and(too_old) {
                 if let Some(item) = self.items.get(&id) {
                     self.notes.push_back(Note::GivenUp {
+                        call: item.call.clone(),
                         body: item.body.clone(),
                     });
                 }

@@ -27,8 +27,6 @@ const ACCEPTS: usize = 64;
 const READS: usize = 8 * 1024;
 /// When there are no more files and nobody to take one from, accepting rests for so long.
 const NO_FILES: Duration = Duration::from_secs(1);
-/// And the log says so no more often than this.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// The doors and who came in.
 #[derive(Debug)]
@@ -36,8 +34,6 @@ pub(super) struct Clients {
     doors: Vec<Door>,
     clients: Slots<Client>,
     rest_until: Option<Instant>,
-    /// When the log may say again that there are too many files.
-    quiet_until: Option<Instant>,
     is_closed: bool,
     /// No client's deadline is earlier. Kept instead of asked for, because there may be hundreds.
     due: Option<Instant>,
@@ -83,7 +79,6 @@ impl Clients {
             doors: Vec::new(),
             clients: Slots::new(),
             rest_until: None,
-            quiet_until: None,
             is_closed: false,
             due: None,
             busy: VecDeque::new(),
@@ -211,11 +206,8 @@ impl Clients {
                     ) => {}
                 // No file to be had: an idle client's is given to the one who waits.
                 Err(error) => {
-                    if self.quiet_until.is_none_or(|until| until <= now) {
-                        let name = door.kind.name();
-                        warn!(target: name, "accept: {error}; idle clients make room");
-                        self.quiet_until = Some(now + QUIET);
-                    }
+                    let name = door.kind.name();
+                    warn!(target: name, "accept: {error}; idle clients make room");
                     if !self.make_room(None) {
                         self.rest_until = Some(now + NO_FILES);
                     }

@@ -69,7 +69,7 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Rest => "rest",
-            Self::Control => "salara",
+            Self::Control => "control",
             Self::Agi => "call",
         }
     }

@@ -343,7 +343,7 @@ impl Posts {
                     let at = self.refused.iter().position(|other| *other == index);
                     self.refused.remove(at.expect("TOLD: refused by nobody"));
                 }
-                Note::GivenUp { body } => {
+                Note::GivenUp { body, .. } => {
                     let index = self.ledger.find(&body);
                     let age = now - self.ledger.entries[index].accepted;
                     // What is on disk has its age in seconds.

@@ -24,11 +24,15 @@ pub enum Note {
     Refused {
         /// What the CRM said.
         said: String,
+        /// The id of its call.
+        call: Box<str>,
         /// The post.
         body: Box<str>,
     },
     /// A post was tried for as long as it may be.
     GivenUp {
+        /// The id of its call.
+        call: Box<str>,
         /// The post.
         body: Box<str>,
     },
@@ -49,15 +53,14 @@ impl fmt::Display for Note {
         match self {
             Self::Resting { why } => write!(f, "the CRM does not take events: {why}; trying on"),
             Self::Back { waiting } => write!(f, "the CRM takes events again; {waiting} wait"),
-            Self::Refused { said, body } => {
-                write!(f, "the CRM refused an event for good: {said}: {body}")
-            }
-            Self::GivenUp { body } => {
-                write!(
-                    f,
-                    "an event was tried for as long as retry_for allows: {body}"
-                )
-            }
+            Self::Refused { said, call, body } => write!(
+                f,
+                "[{call}]: the CRM refused an event for good: {said}: {body}"
+            ),
+            Self::GivenUp { call, body } => write!(
+                f,
+                "[{call}]: an event was tried for as long as retry_for allows: {body}"
+            ),
             Self::Dropped { count } => {
                 write!(
                     f,

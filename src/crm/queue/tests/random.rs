@@ -269,7 +269,7 @@ impl World {
                     self.seen.refused += 1;
                     body
                 }
-                Note::GivenUp { body } => {
+                Note::GivenUp { body, .. } => {
                     self.seen.given_up += 1;
                     body
                 }

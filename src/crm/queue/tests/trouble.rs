@@ -199,6 +199,7 @@ fn what_the_crm_refuses_is_told_once_and_not_tried_again() {
         queue.handle_outcome(first.id, &outcome, now);
         let refused = Note::Refused {
             said: format!("{status} \"no such thing\""),
+            call: "a".into(),
             body: "a1".into(),
         };
         assert_eq!(notes(&mut queue), [refused], "{status}");
@@ -291,7 +292,7 @@ fn a_post_is_given_up_after_its_time_and_the_next_of_its_call_gets_its_turn() {
             }
             now = wake(&mut queue);
             let told = notes(&mut queue);
-            if let Some(Note::GivenUp { body }) = told.last() {
+            if let Some(Note::GivenUp { body, .. }) = told.last() {
                 break body.clone();
             }
         };
