@@ -171,7 +171,13 @@ impl Salara {
         self.kib("VmRSS:")
     }
 
-    /// The most there ever was of it.
+    /// The memory of its own in KiB: without the pages of the program, of which a build with debugging
+    /// has several megabytes.
+    pub fn own_kib(&self) -> u64 {
+        self.kib("RssAnon:")
+    }
+
+    /// The most there ever was of resident memory.
     pub fn peak_kib(&self) -> u64 {
         self.kib("VmHWM:")
     }
