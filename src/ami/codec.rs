@@ -15,16 +15,18 @@ use super::{Header, Message};
 /// A message longer than this is skipped. Asterisk's longest are lists of a few KiB.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
-/// A message with more headers is skipped. `PJSIPShowEndpoint` has about 130; a command's answer has
-/// one for each line.
-pub const MAX_HEADERS: usize = 2048;
+/// A message with more headers is skipped. `PJSIPShowEndpoint` has about 130.
+pub const MAX_HEADERS: usize = 256;
+
+/// Beside them, a command's answer has one for each line.
+pub const MAX_OUTPUT: usize = 2048;
 
 /// A banner is one short line; more without a line end is not a banner.
 const MAX_BANNER: usize = 256;
 
 /// Turns the bytes of one connection, in any segmentation, into its messages.
 ///
-/// Limits: [`MAX_MESSAGE`] bytes and [`MAX_HEADERS`] headers a message. What goes beyond is skipped
+/// Limits: [`MAX_MESSAGE`] bytes, [`MAX_HEADERS`] headers and [`MAX_OUTPUT`] lines a message. What goes beyond is skipped
 /// to its end, said once, and the stream goes on.
 #[derive(Debug, Default)]
 pub struct Decoder {
@@ -36,6 +38,8 @@ pub struct Decoder {
     /// How far the line has been searched for its end.
     scanned: usize,
     headers: Vec<Header>,
+    /// How many of them are lines of a command's output.
+    output: usize,
     phase: Phase,
     /// The message before has been handed out: forget it at the next call.
     taken: bool,
@@ -137,7 +141,7 @@ impl Decoder {
                     continue;
                 }
             }
-            if self.headers.len() > MAX_HEADERS || self.read() > MAX_MESSAGE {
+            if self.is_too_large() {
                 return Err(self.skip());
             }
         }
@@ -252,6 +256,8 @@ impl Decoder {
             // Not a header; kept whole, so that nothing is lost.
             None => ((line.0, line.0), line),
         };
+        let is_output = text.get(..OUTPUT.len()) == Some(OUTPUT);
+        self.output = self.output.saturating_add(usize::from(is_output));
         self.headers.push(Header {
             key: Some(self.span(key)),
             value: self.span(value),
@@ -260,6 +266,7 @@ impl Decoder {
 
     /// A raw line as the `Output` header newer versions would have sent.
     fn output(&mut self, line: (usize, usize)) {
+        self.output = self.output.saturating_add(1);
         self.headers.push(Header {
             key: None,
             value: self.span(line),
@@ -290,7 +297,7 @@ impl Decoder {
         if self.taken {
             self.taken = false;
             self.start = self.line;
-            self.headers.clear();
+            self.clear();
         }
     }
 
@@ -298,8 +305,19 @@ impl Decoder {
         let raw = matches!(self.phase, Phase::Follows { .. });
         self.phase = Phase::Skipping { raw };
         self.start = self.line;
-        self.headers.clear();
+        self.clear();
         DecodeError::TooLarge
+    }
+
+    fn clear(&mut self) {
+        self.headers.clear();
+        self.output = 0;
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.headers.len().saturating_sub(self.output) > MAX_HEADERS
+            || self.output > MAX_OUTPUT
+            || self.read() > MAX_MESSAGE
     }
 
     /// How many bytes of whole lines the message has so far.
@@ -332,6 +350,9 @@ impl fmt::Display for DecodeError {
 }
 
 impl std::error::Error for DecodeError {}
+
+/// What a line of a newer command's answer begins with.
+const OUTPUT: &[u8] = b"Output:";
 
 /// Ends the raw lines of an old command's answer (Asterisk up to 13).
 const END_COMMAND: &[u8] = b"--END COMMAND--";
