@@ -38,6 +38,9 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 
 /// The key somebody who wrote this may have meant.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
+    if name.len() > LONGEST_SLIP {
+        return None;
+    }
     let name = name.to_ascii_lowercase();
     let length = name.chars().count();
     let begins = |key: &&Key| length >= SHORTEST_START && key.name.starts_with(&name);
@@ -378,6 +381,10 @@ fn distance(one: &str, other: &str) -> usize {
 /// The file's bytes were read as UTF-8 and are not. The value may be a secret: it is not told.
 const NOT_TEXT: &str = "what is given is not UTF-8 text";
 
+/// More bytes are no key with a slip in it but, say, a whole binary file read by mistake: to compare
+/// all its lines would hold up a reload for seconds.
+const LONGEST_SLIP: usize = 64;
+
 /// Fewer letters begin too many keys.
 const SHORTEST_START: usize = 4;
 
@@ -444,6 +451,7 @@ mod tests {
         assert_eq!(nearest("exten"), None);
         assert_eq!(nearest("x"), None);
         assert_eq!(nearest(""), None);
+        assert_eq!(nearest(&format!("hangup{}", " ".repeat(1 << 20))), None);
     }
 
     #[test]
