@@ -331,13 +331,15 @@ impl Parsed {
             .find(|route| *route.caller == *caller)
         {
             let text = format!(
-                "route of {caller}: already set in line {}, which counts",
+                "route of {}: already set in line {}, which counts",
+                quote(caller),
                 first.line
             );
             return self.warn(line, text);
         }
         if let Err(bad) = Number::new(called) {
-            self.warn(line, format!("route of {caller}: {} {bad}", quote(called)));
+            let (caller, called) = (quote(caller), quote(called));
+            self.warn(line, format!("route of {caller}: {called} {bad}"));
         }
         let route = Route {
             caller: caller.into(),
