@@ -147,9 +147,7 @@ impl Decoder {
         }
         let unfinished = self.buffer.len().saturating_sub(self.start);
         match self.phase {
-            Phase::Banner if unfinished > MAX_BANNER => Err(DecodeError::NotAmi(format!(
-                "{MAX_BANNER} bytes without a line end"
-            ))),
+            Phase::Banner if unfinished > MAX_BANNER => Err(no_banner()),
             Phase::Skipping { .. } if unfinished > MAX_MESSAGE => {
                 // An endless line; its last byte may be the CR of its end.
                 self.start = self.buffer.len().saturating_sub(1);
@@ -194,6 +192,9 @@ impl Decoder {
     }
 
     fn banner(&self, line: (usize, usize)) -> Result<Item<'_>, DecodeError> {
+        if self.line.saturating_sub(line.0) > MAX_BANNER.saturating_add(1) {
+            return Err(no_banner());
+        }
         let text = self.buffer.get(line.0..line.1).unwrap_or_default();
         // Proxies put their own name before or behind, so look for the words anywhere.
         let known = text.windows(12).any(|words| words == b"Call Manager");
@@ -331,6 +332,10 @@ impl Decoder {
         self.line = self.line.saturating_sub(gone);
         self.scanned = self.scanned.saturating_sub(gone);
     }
+}
+
+fn no_banner() -> DecodeError {
+    DecodeError::NotAmi(format!("{MAX_BANNER} bytes without a line end"))
 }
 
 impl fmt::Display for DecodeError {

@@ -150,6 +150,18 @@ fn a_stranger_is_told_from_a_manager() {
         decode(&[&[b'x'; 300]]),
         [r#"met "256 bytes without a line end" where "Asterisk Call Manager/…" was wanted"#]
     );
+    // Also when its end has come with it.
+    for (dots, banner) in [
+        (232, format!("banner 1{}", ".".repeat(232))),
+        (
+            233,
+            r#"met "256 bytes without a line end" where "Asterisk Call Manager/…" was wanted"#
+                .into(),
+        ),
+    ] {
+        let line = format!("Asterisk Call Manager/1{}\r\n", ".".repeat(dots));
+        assert_eq!(same_in_any_segmentation(line.as_bytes()), [banner]);
+    }
     assert_eq!(
         decode(&[b"Asterisk Call Manager Proxy/1.22\r\n"]),
         ["banner 1.22"]
