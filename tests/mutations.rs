@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use salara::agi;
 use salara::ami::codec::{DecodeError, Decoder, Item};
 use salara::ami::instance::Instance;
 use salara::ami::session::{self, Credentials, Facts, Response, Session};
@@ -31,6 +32,13 @@ const SHORT: u64 = 400;
 const LONG: u64 = 16_000;
 /// The session's own bound, and a ping.
 const MAX_UNWRITTEN: usize = 65 * 1024;
+/// A call as Asterisk hands it over, and some answers.
+const AGI: &str = "agi_network: yes\nagi_request: agi://127.0.0.1/salara\n\
+    agi_channel: PJSIP/trunk-00000008\nagi_type: PJSIP\nagi_uniqueid: 1795377242.8\n\
+    agi_callerid: 79161234567\nagi_context: alnik\nagi_extension: 5002\nagi_arg_1: x\n\n\
+    200 result=1\n200 result=1 (sip:5002@127.0.0.1:5060)\n510 Invalid or unknown command\n\
+    520-Invalid command syntax.  Proper usage follows:\nUsage: SET VARIABLE\n520 End of proper usage.\n\
+    200 result=-1\nHANGUP\n";
 
 #[test]
 fn an_ami_stream_with_mistakes_is_the_same_in_any_segmentation() {
@@ -82,6 +90,48 @@ fn an_http_stream_with_mistakes_is_answered_the_same_in_any_segmentation() {
             String::from_utf8_lossy(&stream)
         );
     });
+}
+
+#[test]
+fn no_call_s_facts_and_no_answer_forge_a_line_of_agi() {
+    let corpus = [AGI.as_bytes().to_vec()];
+    let (mut calls, mut gone) = (0, 0);
+    each_seed(|random| {
+        let now = start();
+        let mut session = agi::Session::new(now);
+        let stream = mutated(&corpus, random);
+        for segment in cuts(&stream, random) {
+            session.handle_bytes(segment, now);
+            while let Some(event) = session.poll_event() {
+                match event {
+                    agi::Event::Call(facts) => {
+                        calls += 1;
+                        tell(&mut session, &facts.caller);
+                    }
+                    agi::Event::Answer(answer) => {
+                        tell(&mut session, answer.value.as_deref().unwrap_or_default());
+                    }
+                    agi::Event::Gone(_) => gone += 1,
+                }
+            }
+        }
+        session.handle_eof(now);
+        assert_eq!(session.poll_timeout(), None, "it is over");
+    });
+    assert!(calls > 20 && gone > 20, "{calls} calls, {gone} gone");
+}
+
+/// Tells Asterisk what it has told, which is a line whatever that was.
+fn tell(session: &mut agi::Session, value: &str) {
+    let command = agi::Command::Set {
+        name: "SALARA_REASON".into(),
+        value: value.into(),
+    };
+    session.command(&command, start());
+    let line = String::from_utf8(session.outgoing().to_vec()).unwrap();
+    session.sent(line.len(), start());
+    let line = line.strip_suffix('\n').unwrap_or(&line);
+    assert!(!line.contains('\n') && !line.contains('\r'), "{line:?}");
 }
 
 #[test]
