@@ -149,3 +149,38 @@ fn who_is_no_call_or_comes_from_elsewhere_is_shown_out() {
     strict.wait_log("127.0.0.1 is not in agi_allow");
     assert_eq!(call(door, "7003").0.len(), 3, "the others go on");
 }
+
+#[test]
+fn a_reload_moves_the_door_and_the_crm_but_no_caller_who_is_inside() {
+    let crm = slow(Duration::from_millis(500));
+    let other = slow(Duration::ZERO);
+    let salara = start(&crm, "");
+    let old = door(&salara);
+    let inside = thread::spawn(move || call(old, "7001"));
+    crm.wait_for(1, SOON);
+    let file = salara.dir().join("salara.conf");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let moved = text.replace(&crm.url("/phone"), &other.url("/phone"));
+    let reload = |text: &str, seen: usize| {
+        std::fs::write(&file, text).unwrap();
+        salara.signal("HUP");
+        salara.wait_log_after(seen, "reloaded").0
+    };
+    let seen = reload(
+        &moved.replace("agi_server=127.0.0.1:0", "agi_server=off"),
+        0,
+    );
+    assert!(TcpStream::connect(old).is_err());
+    assert!(found(&inside.join().unwrap().0));
+    reload(&moved, seen);
+    let (_, line) = salara.wait_log_after(seen, "calls come in over AGI at ");
+    let new = line
+        .split("AGI at ")
+        .nth(1)
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap();
+    assert!(found(&call(new.parse().unwrap(), "7002").0));
+    assert_eq!((crm.requests().len(), other.requests().len()), (1, 1));
+}
