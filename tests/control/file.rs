@@ -4,10 +4,14 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use super::{ALONE, done, refused};
 use crate::support::daemon::{Salara, scratch_dir};
+
+/// A running salara is given so long for what takes milliseconds.
+const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_change_counts_at_once_and_touches_no_other_byte() {
@@ -105,6 +109,7 @@ fn a_kill_at_any_moment_leaves_the_old_file_or_the_new_one() {
         let mut salara = Salara::start(ALONE);
         let file = salara.dir().join("salara.conf");
         let socket = salara.dir().join("salara.ctl");
+        let (tell, told) = mpsc::channel();
         let setting = std::thread::spawn(move || {
             for route in 1000.. {
                 let Ok(mut stream) = UnixStream::connect(&socket) else {
@@ -120,12 +125,17 @@ fn a_kill_at_any_moment_leaves_the_old_file_or_the_new_one() {
                     return;
                 }
                 assert!(answer.starts_with("salara/1 0 "), "{answer}");
+                let _ = tell.send(());
             }
         });
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        std::thread::sleep(Duration::from_micros(random % 20_000));
+        // However slow this machine is, it is killed at its work.
+        for _ in 0..random % 5 {
+            told.recv_timeout(SOON).unwrap();
+        }
+        std::thread::sleep(Duration::from_micros(random % 5_000));
         salara.kill();
         setting.join().unwrap();
         let text = fs::read_to_string(&file).unwrap();
