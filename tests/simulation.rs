@@ -306,7 +306,7 @@ impl World {
             64..84 => self.posts.crm.change(),
             84..88 => self.posts.reopen(self.now),
             88..92 => {
-                let refusal = self.random.one_of(&[0, 0, 5, 100]);
+                let refusal = self.random.one_of(&[0, 0, 30, 100]);
                 if let Some(disk) = &mut self.posts.disk {
                     disk.refusal = refusal;
                 }

@@ -56,7 +56,11 @@ impl Ledger {
     pub(crate) fn accept(&mut self, post: &Post, now: Instant) {
         let index = self.entries.len();
         let known = self.by_body.insert(post.body.clone(), index);
-        assert_eq!(known, None, "two events make equal posts: {}", post.body);
+        assert_eq!(
+            known, None,
+            "two events make equal posts: {:.150}",
+            post.body
+        );
         self.next += 1;
         self.owed.insert(self.next, index);
         self.bytes += post.body.len();
@@ -133,7 +137,7 @@ impl Ledger {
 
     pub(crate) fn find(&self, body: &str) -> usize {
         let index = self.by_body.get(body);
-        *index.unwrap_or_else(|| panic!("CONSERVED: {body} is no event"))
+        *index.unwrap_or_else(|| panic!("CONSERVED: {body:.150} is no event"))
     }
 
     /// A post is sent. These are on their way already, and so many were dropped in this run.
@@ -154,21 +158,21 @@ impl Ledger {
         assert_eq!(
             entry.state,
             State::Owed,
-            "CONSERVED: sent after its end: {}",
+            "CONSERVED: sent after its end: {:.150}",
             delivery.body
         );
         for other in flying {
-            assert_ne!(line(*other), mine, "ONE_AT_A_TIME: {}", delivery.body);
+            assert_ne!(line(*other), mine, "ONE_AT_A_TIME: {:.150}", delivery.body);
         }
         let order = entry.order;
         if let Some(last) = self.sent.insert(mine, order) {
-            assert!(last <= order, "ORDER: {} is late", delivery.body);
+            assert!(last <= order, "ORDER: {:.150} is late", delivery.body);
             if let Some(before) = self.owed.get(&last).filter(|_| last != order) {
                 // Then it was dropped.
                 self.drop(*before);
                 assert!(
                     self.dropped <= dropped,
-                    "ORDER: {} overtakes",
+                    "ORDER: {:.150} overtakes",
                     delivery.body
                 );
             }
@@ -185,7 +189,11 @@ impl Ledger {
         let name = entry
             .webhook_id
             .get_or_insert_with(|| delivery.webhook_id.clone());
-        assert_eq!(*name, delivery.webhook_id, "NAMED: {} anew", delivery.body);
+        assert_eq!(
+            *name, delivery.webhook_id,
+            "NAMED: {:.150} anew",
+            delivery.body
+        );
         index
     }
 

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::*;
 use crate::ami::instance::Instance;
@@ -421,107 +421,6 @@ fn after_410_and_a_reload_all_that_was_kept_goes_out_in_order() {
         assert!(its.is_sorted(), "call {call}");
     }
     assert_eq!(world.backlog.queue.dropped(), 0);
-}
-
-#[test]
-fn in_any_world_what_had_its_time_survives_a_kill_and_order_is_kept() {
-    for seed in 0..32_u64 {
-        simulate(seed);
-    }
-}
-
-fn simulate(seed: u64) {
-    let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut below = |limit: usize| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        usize::try_from((random >> 20) % limit as u64).unwrap()
-    };
-    let mut world = World::new();
-    let mut lost: BTreeSet<usize> = BTreeSet::new();
-    for _ in 0..400 {
-        match below(20) {
-            0..=5 => world.push(1 + below(8)),
-            6 => world.push(below(1_500)),
-            7..=14 if !world.in_flight.is_empty() => {
-                let at = below(world.in_flight.len());
-                let outcome = match below(8) {
-                    0 => failed(),
-                    1 => status(500),
-                    _ => status(OK),
-                };
-                world.answer(at, &outcome);
-            }
-            15 | 16 => world.now += Duration::from_millis(below(400) as u64),
-            17 => {
-                let next = world.backlog.poll_timeout();
-                world.now = next.map_or(world.now, |next| next.max(world.now));
-            }
-            18 => world.refuses = below(4) == 0,
-            19 if below(8) == 0 => {
-                let taken: BTreeSet<usize> = world.taken.iter().map(|(n, _)| *n).collect();
-                let disk: BTreeSet<usize> = world.on_disk().into_iter().collect();
-                let all = 0..world.pushed;
-                lost.extend(all.filter(|n| !taken.contains(n) && !disk.contains(n)));
-                world.kill();
-            }
-            _ => {}
-        }
-        let unstored = world.backlog.unstored_len();
-        let was_refused = !world.backlog.may_write(world.now);
-        world.turn();
-        let is_refused = !world.backlog.may_write(world.now);
-        if !was_refused && !is_refused {
-            let oldest = world.backlog.queue.unstored_since();
-            assert!(
-                oldest.is_none_or(|since| since + GRACE > world.now),
-                "seed {seed}"
-            );
-            assert!(
-                world.backlog.unstored_len() <= unstored.max(CROWD as u64),
-                "seed {seed}"
-            );
-            assert!(world.backlog.queue.len() <= 20_000, "seed {seed}");
-            let disk = if below(16) == 0 {
-                world.on_disk()
-            } else {
-                Vec::new()
-            };
-            assert!(disk.is_sorted(), "seed {seed}: {disk:?}");
-        }
-    }
-    world.refuses = false;
-    while !world.backlog.is_empty() {
-        world.take_all();
-        let next = world.backlog.poll_timeout();
-        world.now = next.map_or(world.now, |next| next.max(world.now));
-    }
-    assert_eq!(world.on_disk(), [0; 0], "seed {seed}");
-    let mut ids: BTreeMap<usize, Box<str>> = BTreeMap::new();
-    let mut last: BTreeMap<usize, usize> = BTreeMap::new();
-    for (number, id) in &world.taken {
-        if let Some(first) = ids.get(number) {
-            assert_eq!(first, id, "seed {seed}");
-            continue;
-        }
-        ids.insert(*number, id.clone());
-        let before = last.insert(number % CALLS, *number);
-        assert!(
-            before.is_none_or(|before| before < *number),
-            "seed {seed}: {number}"
-        );
-    }
-    let distinct: BTreeSet<&Box<str>> = ids.values().collect();
-    assert_eq!(distinct.len(), ids.len(), "seed {seed}");
-    let dropped = world
-        .notes
-        .iter()
-        .any(|note| matches!(note, Note::Dropped { .. }));
-    if !dropped {
-        let missing = (0..world.pushed).filter(|n| !ids.contains_key(n) && !lost.contains(n));
-        assert_eq!(missing.count(), 0, "seed {seed}");
-    }
 }
 
 #[test]
