@@ -89,7 +89,10 @@ pub fn reopen(to: Option<&LogTo>) -> Result<(), String> {
         return Ok(());
     };
     let to = to.unwrap_or(&state.to).clone();
-    let sink = Sink::open(&to)?;
+    let mut sink = Sink::open(&to)?;
+    // What is missing in the old place is told in the new one.
+    sink.lost = state.sink.lost;
+    std::mem::swap(&mut sink.why, &mut state.sink.why);
     state.format = formatter(sink.style(), state.line.clone());
     (state.to, state.sink) = (to, sink);
     Ok(())
@@ -163,8 +166,11 @@ impl State {
     /// Tells what was lost, if anything; false when there is still no room.
     fn make_room(&mut self) -> bool {
         let count = self.sink.lost;
-        if !self.sink.flush() || count == 0 {
-            return count == 0;
+        if !self.sink.flush() {
+            return false;
+        }
+        if count == 0 {
+            return true;
         }
         let why = self.sink.why.clone();
         let text = format_args!("{count} lines of the log are missing here: {why}");

@@ -268,3 +268,25 @@ fn what_a_peer_repeats_is_said_a_few_times_and_counted() {
     let said = |line: &&String| line.contains("] rest: 127.0.0.1: refused");
     assert_eq!(salara.log().iter().filter(said).count(), 16);
 }
+
+#[test]
+fn a_full_disk_costs_lines_and_nothing_else() {
+    let conf = "[event]\nverbose=1\n[log]\nlog_to=/dev/full\n";
+    let mut salara = Unread::start(conf, Stdio::null(), None);
+    assert_eq!(rest::post(salara.addr, "{}").status, 400);
+    // Another place is told what is missing in this one.
+    let file = salara.dir.join("salara.conf");
+    let log = salara.dir.join("log");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("/dev/full", log.to_str().unwrap())).unwrap();
+    signal(salara.child.id(), "HUP");
+    let read = || fs::read_to_string(&log).unwrap_or_default();
+    salara.wait("it is told", || read().contains("reloaded"));
+    let first = read();
+    let first = first.lines().next().unwrap();
+    assert!(
+        first.contains(" lines of the log are missing here: No space left"),
+        "{first}"
+    );
+    salara.stop();
+}
