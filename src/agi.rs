@@ -18,7 +18,7 @@ mod command;
 mod environment;
 
 pub use answer::Answer;
-pub use command::{Command, is_variable, may_be_told};
+pub use command::{Command, is_harmless, is_variable, may_be_told};
 pub use environment::Environment;
 
 /// How long the facts of a call may take to come.

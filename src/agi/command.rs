@@ -36,6 +36,8 @@ pub enum Command {
     Extension(Number),
     /// Where the dialplan goes on: its first line.
     First,
+    /// Ends the call.
+    HangUp,
 }
 
 impl Command {
@@ -51,6 +53,7 @@ impl Command {
             Self::Context(context) => ("SET CONTEXT", [Some(context.as_str()), None]),
             Self::Extension(extension) => ("SET EXTENSION", [Some(extension.as_str()), None]),
             Self::First => ("SET PRIORITY", [Some("1"), None]),
+            Self::HangUp => ("HANGUP", [None, None]),
         };
         out.extend_from_slice(verb.as_bytes());
         for word in words.into_iter().flatten() {
@@ -88,11 +91,14 @@ pub fn is_variable(name: &str) -> bool {
             .any(|steering| bare.eq_ignore_ascii_case(steering))
 }
 
-/// Whether a CRM may say this to the dialplan: nothing that AGI, an expression, a list of arguments
-/// or a dial string could take for syntax.
+/// Whether a CRM may say this to the dialplan.
 pub fn may_be_told(value: &str) -> bool {
-    let harmless = |c: char| c.is_alphanumeric() || " _-+.:/@#*!?'=%()".contains(c);
-    value.len() <= MAX_VARIABLE && value.chars().all(harmless)
+    value.len() <= MAX_VARIABLE && value.chars().all(is_harmless)
+}
+
+/// Whether AGI, an expression, a list of arguments or a dial string could not take it for syntax.
+pub fn is_harmless(c: char) -> bool {
+    c.is_alphanumeric() || " _-+.:/@#*!?'=%()".contains(c)
 }
 
 /// Variables by which the dialplan's course, or what it runs, is changed.

@@ -193,6 +193,7 @@ fn a_command_is_one_line_whatever_is_in_it() {
             "SET CONTEXT \"alnik\"\n",
         ),
         (Command::First, "SET PRIORITY \"1\"\n"),
+        (Command::HangUp, "HANGUP\n"),
     ] {
         let (_, written) = dialogue(FACTS, &[(command, "200 result=0\n")], |_| usize::MAX);
         assert_eq!(written, wanted);

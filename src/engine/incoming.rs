@@ -71,6 +71,8 @@ enum Purpose {
     Transfer,
     /// What came of it.
     Status,
+    /// To end the call that was transferred.
+    HangUp,
 }
 
 impl Engine {
@@ -249,7 +251,7 @@ impl Engine {
                     self.stay(conn, Fate::NotAvailable);
                 }
             }
-            Some(Purpose::Tell) | None => {}
+            Some(Purpose::Tell | Purpose::HangUp) | None => {}
             Some(Purpose::Transfer) => {
                 if answer.is_good() && answer.result == Some(-2) {
                     self.correct(conn, "Asterisk has no application Transfer");
@@ -262,6 +264,11 @@ impl Engine {
                 if let Some(status) = value.filter(|status| *status != "SUCCESS") {
                     let why = format!("Asterisk's Transfer says {status}");
                     self.correct(conn, &why);
+                } else {
+                    // The caller has another call now. The dialplan's next line is for those whom
+                    // we did not take: with this channel it would call a queue's agents for nobody.
+                    let hang_up = (Purpose::HangUp, Command::HangUp);
+                    incoming.commands.push_back(hang_up);
                 }
             }
         }
@@ -274,7 +281,11 @@ impl Engine {
         };
         let is_away = incoming.told.is_some_and(|purpose| {
             // After a 302 there is no channel to be asked.
-            purpose == Purpose::Status || (purpose == Purpose::Transfer && gone == Gone::HungUp)
+            match purpose {
+                Purpose::Status | Purpose::HangUp => true,
+                Purpose::Transfer => gone == Gone::HungUp,
+                _ => false,
+            }
         });
         match &incoming.stage {
             Stage::Going(place) if is_away && gone != Gone::Silent => {

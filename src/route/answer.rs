@@ -7,12 +7,12 @@
 
 use serde_json::{Map, Value};
 
-use crate::agi::{is_variable, may_be_told};
+use crate::agi::{is_harmless, is_variable, may_be_told};
 use crate::value::Number;
 
 /// The longest extension, in characters.
 const MAX_EXTENSION: usize = 80;
-/// The longest name of a caller, in bytes: Asterisk's own limit.
+/// So many bytes of a caller's name are shown: Asterisk's own limit.
 const MAX_CALLER_NAME: usize = 79;
 /// More variables than these are not set.
 const MAX_VARIABLES: usize = 32;
@@ -73,10 +73,10 @@ impl Answer {
         }
         match fields.get("callerid_name").map(plain) {
             None => {}
-            Some(Some(name)) if may_be_told(&name) && name.len() <= MAX_CALLER_NAME => {
-                self.caller_name = Some(name);
+            Some(Some(name)) => {
+                self.caller_name = Some(shown(&name)).filter(|name| !name.is_empty());
             }
-            Some(_) => self.remark("callerid_name"),
+            Some(None) => self.remark("callerid_name"),
         }
         match fields.get("variables") {
             None => {}
@@ -123,6 +123,22 @@ fn extension(fields: &Map<String, Value>, key_word: &str) -> Result<Number, Stri
         ));
     }
     Number::new(&text).map_err(|bad| format!("{key_word} {bad}"))
+}
+
+/// A name as a display has room for it. Companies like `&` and `,`, which the dialplan would misread:
+/// they are left out.
+fn shown(name: &str) -> Box<str> {
+    let mut shown = String::new();
+    for word in name.split(|c| c == ' ' || !is_harmless(c)) {
+        if !shown.is_empty() && !word.is_empty() {
+            shown.push(' ');
+        }
+        shown.push_str(word);
+    }
+    while shown.len() > MAX_CALLER_NAME {
+        shown.pop();
+    }
+    shown.into()
 }
 
 /// A value as text, if it is one thing.

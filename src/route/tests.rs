@@ -272,7 +272,7 @@ fn what_else_the_crm_says_is_taken_if_it_is_harmless() {
     assert_eq!(full.variables().len(), 3);
     // What is not harmless is left out, and told of.
     let body = format!(
-        r#"{{"{KEY}":"8003","callerid_name":"a\"b","variables":{{"A(b)":"1","B":"${{C}}","C":[],
+        r#"{{"{KEY}":"8003","callerid_name":["a"],"variables":{{"A(b)":"1","B":"${{C}}","C":[],
         "SALARA_RESULT":"x","D":"d","E":null}}}}"#
     );
     let mut partly = search("7701", "", "710");
@@ -288,6 +288,20 @@ fn what_else_the_crm_says_is_taken_if_it_is_harmless() {
         ]
     );
     assert!(partly.is_trouble());
+    // Of a name what can be shown is shown.
+    for (name, shown) in [
+        (r"Smith \u0026 Sons, \u0022Ltd\u0022\n", "Smith Sons Ltd"),
+        (r"${SHELL(id)}", "SHELL(id)"),
+        (r"Ж;Ж", "Ж Ж"),
+        (&"Ж".repeat(50), &*"Ж".repeat(39)),
+        (r"\u0026", ""),
+    ] {
+        let body = format!(r#"{{"{KEY}":"8003","callerid_name":"{name}"}}"#);
+        let mut named = search("7701", "", "710");
+        answer(&mut named, 200, &body);
+        assert_eq!(named.caller_name().unwrap_or_default(), shown);
+        assert!(!named.is_trouble());
+    }
     // In another context the extension would be somebody else.
     let body = format!(r#"{{"{KEY}":"8003","context":"a b"}}"#);
     let mut lost = search("7701", "", "710");

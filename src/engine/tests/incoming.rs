@@ -68,6 +68,7 @@ fn spell(command: &Command) -> String {
         Command::Context(context) => format!("CONTEXT {}", context.as_str()),
         Command::Extension(extension) => format!("EXTENSION {}", extension.as_str()),
         Command::First => "PRIORITY 1".to_owned(),
+        Command::HangUp => "HANGUP".to_owned(),
     }
 }
 
@@ -192,15 +193,25 @@ fn a_call_is_looked_up_checked_and_transferred() {
 }
 
 #[test]
-fn an_answered_call_is_handed_back_after_its_transfer() {
-    let mut play = called("");
-    play.finds(said(200, FOUND));
-    play.state(ASK, 0, "Idle");
-    play.until("GET TRANSFERSTATUS");
-    play.told();
-    play.hears(answer(200, 1, Some("SUCCESS")));
-    assert_eq!(play.told(), "end");
-    assert!(play.notes()[0].ends_with("transferred to 8002 (crm)"));
+fn a_channel_that_outlives_its_transfer_is_hung_up() {
+    for is_answered in [true, false] {
+        let mut play = called("");
+        play.finds(said(200, FOUND));
+        play.state(ASK, 0, "Idle");
+        play.until("GET TRANSFERSTATUS");
+        play.told();
+        play.hears(answer(200, 1, Some("SUCCESS")));
+        assert_eq!(play.told(), "HANGUP");
+        match is_answered {
+            true => {
+                play.hears(answer(200, 1, None));
+                assert_eq!(play.told(), "end");
+            }
+            false => play.hears(Agi::Gone(Gone::HungUp)),
+        }
+        assert!(play.notes()[0].ends_with("transferred to 8002 (crm)"));
+        assert!(play.told.is_empty() && play.engine.incoming.is_empty());
+    }
 }
 
 #[test]
