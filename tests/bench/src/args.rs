@@ -26,6 +26,7 @@ pub(crate) enum Part {
     Decode,
     Rest,
     Events,
+    Callers,
     /// The server that does nothing, as a process of its own.
     DoNothing,
 }
@@ -58,6 +59,7 @@ impl Args {
                 "decode" => parsed.part = Part::Decode,
                 "rest" => parsed.part = Part::Rest,
                 "events" => parsed.part = Part::Events,
+                "callers" => parsed.part = Part::Callers,
                 "do-nothing" => parsed.part = Part::DoNothing,
                 "--ami" => {
                     parsed.ami = match value()?.as_str() {

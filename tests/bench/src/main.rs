@@ -1,13 +1,14 @@
 //! What salara costs, measured beside something else in the same run.
 //!
 //! ```text
-//! salara-bench [all|decode|rest|events] [PATH/TO/SALARA] [--ami asterisk|fake] [--exten NUMBER]
-//!              [--only CASE] [--rounds N] [--seconds S]
+//! salara-bench [all|decode|rest|events|callers] [PATH/TO/SALARA] [--ami asterisk|fake]
+//!              [--exten NUMBER] [--only CASE] [--rounds N] [--seconds S]
 //! ```
 //!
 //! `decode`: the AMI decoder beside the crate asterisk-rs-ami, over a recorded stream. `rest`:
 //! status questions to the salara binary beside a server that does nothing. `events`: call events
-//! through the salara binary to a CRM beside a client that only posts. Rounds alternate, so that
+//! through the salara binary to a CRM beside a client that only posts. `callers`: what an incoming
+//! caller waits for the way, beside a dialplan that asks the CRM itself. Rounds alternate, so that
 //! whatever else the machine does meets both sides; raw lines first, then a summary that begins
 //! with the ratios of the medians. Anything but the expected answer or event fails the run.
 
@@ -19,6 +20,7 @@
 use std::process::ExitCode;
 
 mod args;
+mod callers;
 mod capture;
 mod decode;
 mod events;
@@ -53,6 +55,9 @@ fn run() -> Result<(), String> {
     }
     if matches!(args.part, Part::All | Part::Events) {
         summary.extend(events::run(&args)?);
+    }
+    if matches!(args.part, Part::All | Part::Callers) {
+        summary.extend(callers::run(&args)?);
     }
     println!("\nsummary");
     for line in summary.iter().chain(&machine::describe(&args)) {
