@@ -54,6 +54,13 @@ fn it_shows_a_call_and_a_message_and_ends() {
         r#"{"result":-1,"text":"Channel not present"}"#,
         "phone 8003  shows a message from 8001:",
         "Mrs Smith calls at three",
+        r#"CRM         <- POST /phone {"phone":"87012223344"}"#,
+        r#"CRM         -> {"personal_manager_internal_phone":"8003"}"#,
+        "trunk       is told to call sip:8003@127.0.0.1:",
+        "phone 8003  rings, its display says 87012223344",
+        "trunk       is answered by 8003",
+        "87012223344: transferred to 8003 (crm)",
+        "Asterisk    no channels",
         "salara      ended on SIGTERM",
         "Everything it started has ended.",
     ];
@@ -68,6 +75,7 @@ fn it_shows_a_call_and_a_message_and_ends() {
         let post = format!(r#"CRM         <- POST /event {{"event":"{event}","chan":"PJSIP/8003-"#);
         assert!(text.contains(&post), "no {event} in\n{text}");
     }
+    assert!(text.contains("trunk       calls 5000"), "{text}");
     assert!(!text.contains('\x1b'), "colours are for terminals");
 }
 

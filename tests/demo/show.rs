@@ -1,4 +1,4 @@
-//! `make demo`: salara between a real Asterisk, two phones and a CRM, on this machine alone.
+//! `make demo`: salara between a real Asterisk, two phones, a trunk and a CRM, on this machine alone.
 //!
 //! It shows a few requests and what comes of them, then goes on until Ctrl-C so that one can try.
 //! `--once`, or `DEMO_ONCE` in the environment, leaves the second part out.
@@ -95,7 +95,9 @@ fn words(panic: &(dyn Any + Send)) -> String {
 }
 
 fn demo(once: bool) -> Outcome {
-    out::plain("salara between a real Asterisk, two phones and a CRM, on this machine alone\n");
+    out::plain(
+        "salara between a real Asterisk, two phones, a trunk and a CRM, on this machine alone\n",
+    );
     out::title("Start");
     let program = daemon::program()?;
     unpack()?;
@@ -110,7 +112,14 @@ fn demo(once: bool) -> Outcome {
         out::line(&format!("phone {number}"), "registered");
         (number, phone)
     };
-    let phones = Watch::start(vec![phone("8003"), phone("8001")]);
+    let trunk = Phone::start_at(
+        asterisk.trunk_port(),
+        asterisk.sip_addr(),
+        TRUNK,
+        answers(None),
+    );
+    trunk.follow_redirects(true);
+    let phones = Watch::start(vec![(TRUNK, trunk), phone("8003"), phone("8001")]);
     go_on()?;
     let crm = Crm::start(crm_desk);
     out::line("CRM", format_args!("listening on {}", crm.addr()));
@@ -243,13 +252,7 @@ impl Scene<'_> {
 
         out::title("8003 hangs up");
         self.phone("8003")?.hang_up();
-        let mut ami = self.asterisk.ami();
-        ami.wait_channels(SOON, <[Channel]>::is_empty)
-            .map_err(|left| Trouble::Failed(format!("Asterisk still has {left:?}")))?;
-        ami.wait_extension_state("8003", IDLE, SOON)
-            .map_err(|state| Trouble::Failed(format!("8003 is in state {state}")))?;
-        self.phones.catch_up();
-        out::line("Asterisk", "no channels");
+        self.over()?;
         self.ask(&format!(r#"{{"chan":"{channel}"}}"#), "Channel not present")?;
 
         out::title("A message to 8003's display");
@@ -262,17 +265,60 @@ impl Scene<'_> {
             return Err(Trouble::Failed(format!("the phone got {inbox:?}")));
         }
 
+        self.client_calls()?;
+
         out::title("The CRM");
-        let hung_up = |request: &Request| request.body.contains("Hangup");
-        let requests = self
-            .crm
-            .wait_until(EVENTS, |requests| requests.iter().any(hung_up));
+        // Of the call that was set up, and of the client's.
+        let hung_up = |request: &&Request| request.body.contains(r#""event":"Hangup""#);
+        let requests = self.crm.wait_until(EVENTS, |requests| {
+            requests.iter().filter(hung_up).count() == 2
+        });
         match requests.len() {
             0 => out::note("got no requests"),
             1 => out::note("got the one request above"),
             count => out::note(&format!("got {count} requests, see above")),
         }
         go_on()
+    }
+
+    /// A client calls from outside, and is put through to who the CRM says.
+    fn client_calls(&self) -> Outcome {
+        out::title("A client calls: 5000 asks the CRM, and the call lands on the manager's phone");
+        let first = self.phone(TRUNK)?.call_as(CLIENT, "5000");
+        self.phones.catch_up();
+        let second = first.followed_by(SOON);
+        let failed = |what: &str| Trouble::Failed(format!("{what}: {:?}", first.stages()));
+        let second = second.ok_or_else(|| failed("the trunk was not sent anywhere"))?;
+        let rings = self.phone("8003")?.incoming(SOON);
+        let answered =
+            rings.is_some_and(|call| call.number() == CLIENT) && second.wait(Stage::Answered, SOON);
+        self.phones.catch_up();
+        if !answered {
+            return Err(failed("the client does not get to 8003"));
+        }
+        let log = self.salara.log();
+        let decided = log
+            .lines()
+            .find_map(|line| line.split("call: ").nth(1).filter(|it| it.contains(CLIENT)));
+        out::line(
+            "salara",
+            decided.ok_or_else(|| failed("salara does not tell"))?,
+        );
+        go_on()?;
+        second.hang_up();
+        self.over()
+    }
+
+    /// Waits until nobody talks.
+    fn over(&self) -> Outcome {
+        let mut ami = self.asterisk.ami();
+        ami.wait_channels(SOON, <[Channel]>::is_empty)
+            .map_err(|left| Trouble::Failed(format!("Asterisk still has {left:?}")))?;
+        ami.wait_extension_state("8003", IDLE, SOON)
+            .map_err(|state| Trouble::Failed(format!("8003 is in state {state}")))?;
+        self.phones.catch_up();
+        out::line("Asterisk", "no channels");
+        Ok(())
     }
 
     /// Waits until both phones have answered and Asterisk has put them through to each other;
@@ -426,6 +472,9 @@ fn short(path: &Path) -> String {
     path.display().to_string()
 }
 
+/// Through it come calls from outside, and this is who calls.
+const TRUNK: &str = "trunk";
+const CLIENT: &str = "87012223344";
 /// The state of an extension whose phone has nothing to do.
 const IDLE: i32 = 0;
 /// Where salara listens when its file does not say.

@@ -77,7 +77,7 @@ impl Shared {
             self.look();
             // They would be forgotten after an hour, or when somebody restarts Asterisk.
             if registered.elapsed() > REGISTER_EVERY {
-                for (_, phone) in &self.phones {
+                for (_, phone) in self.phones.iter().filter(|(number, _)| is_phone(number)) {
                     let _ = phone.register();
                 }
                 registered = Instant::now();
@@ -91,7 +91,7 @@ impl Shared {
             return;
         };
         for ((number, phone), printed) in self.phones.iter().zip(printed.iter_mut()) {
-            let who = format!("phone {number}");
+            let who = name(number);
             let calls = phone.calls();
             printed.stages.resize(calls.len(), 0);
             for (call, count) in calls.iter().zip(printed.stages.iter_mut()) {
@@ -115,6 +115,18 @@ impl Shared {
     }
 }
 
+/// A trunk has a name instead of a number, and does not register.
+fn is_phone(number: &str) -> bool {
+    number.chars().all(|c| c.is_ascii_digit())
+}
+
+fn name(number: &str) -> String {
+    match is_phone(number) {
+        true => format!("phone {number}"),
+        false => number.to_owned(),
+    }
+}
+
 fn tell(call: &Call, stage: Stage) -> Option<String> {
     let number = call.number();
     let code = call.code().filter(|code| *code >= 300);
@@ -125,9 +137,10 @@ fn tell(call: &Call, stage: Stage) -> Option<String> {
         (Direction::Outgoing, Stage::Calling) => format!("calls {number}"),
         (Direction::Outgoing, Stage::Ringing) => format!("hears it ring at {number}"),
         (Direction::Outgoing, Stage::Answered) => format!("is answered by {number}"),
-        (_, Stage::Ended) => match code {
-            Some(code) => format!("the call is over ({code})"),
-            None => "the call is over".into(),
+        (_, Stage::Ended) => match (code, call.redirected_to()) {
+            (Some(code), Some(place)) => format!("is told to call {place} ({code})"),
+            (Some(code), None) => format!("the call is over ({code})"),
+            (None, _) => "the call is over".into(),
         },
     };
     Some(text)
