@@ -14,12 +14,14 @@
 
 mod support;
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 use support::asterisk::{self, Asterisk, Version};
+use support::crm::{Answer, Crm};
 use support::daemon::Salara;
-use support::phone::{Behaviour, Phone};
+use support::phone::{Behaviour, Phone, Stage};
 use support::rest;
 
 const README: &str = include_str!("../README.md");
@@ -76,6 +78,59 @@ fn every_example_answers_what_is_written() {
         ]
     );
     assert!(phone.calls().len() == 1, "the operator's phone rang once");
+}
+
+/// The block that begins so.
+fn block(language: &str, begin: &str) -> &'static str {
+    let fence = format!("```{language}\n");
+    let mut blocks = README.split(&*fence).skip(1);
+    let found = blocks.find(|block| block.starts_with(begin));
+    found.unwrap().split("```").next().unwrap()
+}
+
+#[test]
+fn the_example_of_incoming_calls_does_what_is_written() {
+    if asterisk::missing(Version::V22) {
+        return;
+    }
+    let asterisk = Asterisk::start(Version::V22);
+    let crm = Crm::start(|_| Answer::json(block("json", "{")));
+    let port = asterisk.agi_port();
+    let conf = block("ini", "[general]\ndefault_context=")
+        .replace("http://127.0.0.1:3000/phone", &crm.url("/phone"));
+    let _salara = Salara::beside(
+        &asterisk,
+        &format!("{conf}[url]\nagi_server=127.0.0.1:{port}\n"),
+    );
+    let dialplan = block("ini", "[incoming]")
+        .replace("//127.0.0.1/salara", &format!("//127.0.0.1:{port}/salara"));
+    assert!(dialplan.contains(&port.to_string()), "{dialplan}");
+    let file = asterisk.etc().join("extensions.conf");
+    let all = fs::read_to_string(&file).unwrap();
+    let way_in = "[alnik](+)\nexten => 5900,1,Goto(incoming,5000,1)\n";
+    fs::write(&file, format!("{all}{way_in}{dialplan}")).unwrap();
+    asterisk.cli("dialplan reload");
+
+    let (port, server) = (asterisk.trunk_port(), asterisk.sip_addr());
+    let trunk = Phone::start_at(port, server, "trunk", Behaviour::ANSWER);
+    trunk.follow_redirects(true);
+    let manager = Phone::registered(&asterisk, "8003", Behaviour::ANSWER);
+    let agent = Phone::registered(&asterisk, "2222", Behaviour::ANSWER);
+    let call = trunk.call_as("87012223344", "5900");
+    let rings = manager.incoming(SOON).expect("the manager's phone rings");
+    assert_eq!(rings.number(), "87012223344");
+    assert_eq!(crm.requests()[0].body, r#"{"phone":"87012223344"}"#);
+    assert!(README.contains(&crm.requests()[0].body));
+    let again = call.followed_by(SOON).expect("the trunk dials again");
+    assert!(again.wait(Stage::Answered, SOON));
+    again.hang_up();
+
+    // Nobody knows him, and 8001 of [route] is not there: the queue's agent is.
+    crm.answer_with(|_| Answer::json(r#"{"personal_manager_internal_phone":""}"#));
+    let call = trunk.call_as("87012223344", "5900");
+    let rings = agent.incoming(SOON).expect("the agent's phone rings");
+    assert_eq!(rings.number(), "87012223344");
+    assert!(call.wait(Stage::Answered, SOON));
 }
 
 #[test]
