@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::scene::{OUTSIDE, ROUTES, SOON, Scene, code_of, send_to};
 use crate::support::ami::bridged;
-use crate::support::asterisk::Asterisk;
+use crate::support::asterisk::{Asterisk, Version};
 use crate::support::phone::{OnRefer, Stage};
 
 on_both! {
@@ -15,6 +15,7 @@ on_both! {
     a_trunk_s_caller_is_looked_up_by_its_number
     nobody_asks_about_a_hidden_number
     a_number_is_asked_about_in_a_url_too
+    whom_asterisk_has_called_is_not_sent_astray
 }
 
 fn before_the_answer_the_caller_is_redirected(asterisk: Asterisk) {
@@ -197,4 +198,32 @@ fn a_number_is_asked_about_in_a_url_too(asterisk: Asterisk) {
         );
         assert_eq!(requests[0].body, "");
     }
+}
+
+fn whom_asterisk_has_called_is_not_sent_astray(asterisk: Asterisk) {
+    let mut scene = Scene::new(asterisk, ROUTES);
+    let operator = scene.phone("8003");
+    let manager = scene.phone("8001");
+    let call = r#"{"operator":"8003","phone":"5000"}"#;
+    if scene.asterisk.version() == Version::V22 {
+        // It has dialled no address, and that of its own would lead nowhere.
+        scene.ami.mark();
+        scene.salara.post(call);
+        let rings = operator.incoming(SOON).expect("the operator's phone rings");
+        assert!(rings.wait(Stage::Ended, SOON));
+        let reason = scene.told("FAILED", "");
+        assert!(reason.contains("address"), "{reason}");
+        assert_eq!(rings.referred_to(), None);
+        scene.went_on(1);
+        scene.quiet();
+    }
+    scene.restart_with(&format!("{ROUTES}[general]\ntransfer=goto\n"));
+    scene.ami.mark();
+    scene.salara.post(call);
+    let first = operator.incoming(SOON).expect("the operator's phone rings");
+    let second = manager.incoming(SOON).expect("the manager's phone rings");
+    assert!(second.wait(Stage::Answered, SOON));
+    scene.told("TRANSFERRED", "8001");
+    first.hang_up();
+    scene.quiet();
 }
