@@ -316,6 +316,11 @@ impl Scene<'_> {
             .map_err(|left| Trouble::Failed(format!("Asterisk still has {left:?}")))?;
         ami.wait_extension_state("8003", IDLE, SOON)
             .map_err(|state| Trouble::Failed(format!("8003 is in state {state}")))?;
+        if !self.phones.wait_silence(SOON) {
+            return Err(Trouble::Failed(
+                "a phone does not know that its call is over".into(),
+            ));
+        }
         self.phones.catch_up();
         out::line("Asterisk", "no channels");
         Ok(())

@@ -45,6 +45,13 @@ impl Watch {
     pub(crate) fn catch_up(&self) {
         self.shared.look();
     }
+
+    /// Waits until every phone knows that its calls are over.
+    pub(crate) fn wait_silence(&self, within: Duration) -> bool {
+        let phones = self.shared.phones.iter();
+        let mut calls = phones.flat_map(|(_, phone)| phone.calls());
+        calls.all(|call| call.wait(Stage::Ended, within))
+    }
 }
 
 impl Drop for Watch {
@@ -90,22 +97,30 @@ impl Shared {
         let Ok(mut printed) = self.printed.lock() else {
             return;
         };
+        // What comes while one phone after the other is looked at waits for the next look: what
+        // another did before it would be told behind it.
+        let now = Instant::now();
+        let mut news = Vec::new();
         for ((number, phone), printed) in self.phones.iter().zip(printed.iter_mut()) {
-            let who = name(number);
             let calls = phone.calls();
             printed.stages.resize(calls.len(), 0);
             for (call, count) in calls.iter().zip(printed.stages.iter_mut()) {
                 let stages = call.stages();
-                for (stage, _) in stages.iter().skip(*count) {
-                    if let Some(what) = tell(call, *stage) {
-                        out::line(&who, what);
-                    }
+                let new = stages.iter().skip(*count);
+                for (stage, at) in new.take_while(|(_, at)| *at <= now) {
+                    news.extend(tell(call, *stage).map(|what| (*at, name(number), what)));
+                    *count += 1;
                 }
-                *count = stages.len();
             }
+        }
+        news.sort_by_key(|(at, ..)| *at);
+        for (_, who, what) in news {
+            out::line(&who, what);
+        }
+        for ((number, phone), printed) in self.phones.iter().zip(printed.iter_mut()) {
             for text in phone.inbox().iter().skip(printed.texts) {
                 let from = sip::user(&text.from);
-                out::line(&who, format_args!("shows a message from {from}:"));
+                out::line(&name(number), format_args!("shows a message from {from}:"));
                 for line in text.body.lines() {
                     out::line("", format_args!("  {line}"));
                 }
