@@ -44,4 +44,9 @@ impl Answer {
     pub fn is_good(&self) -> bool {
         self.code == 200
     }
+
+    /// Whether the command did what it was to do, where a number below zero says that it did not.
+    pub fn is_done(&self) -> bool {
+        self.is_good() && self.result.is_none_or(|result| result >= 0)
+    }
 }

@@ -255,22 +255,25 @@ impl Engine {
             Some(Purpose::Transfer) => {
                 if answer.is_good() && answer.result == Some(-2) {
                     self.correct(conn, "Asterisk has no application Transfer");
-                } else {
+                } else if answer.is_done() {
                     let get = Command::Get("TRANSFERSTATUS".into());
                     incoming.commands.push_back((Purpose::Status, get));
+                } else {
+                    self.correct(conn, &refused("Transfer", answer));
                 }
             }
-            Some(Purpose::Status) => {
-                if let Some(status) = value.filter(|status| *status != "SUCCESS") {
-                    let why = format!("Asterisk's Transfer says {status}");
-                    self.correct(conn, &why);
-                } else {
+            Some(Purpose::Status) => match value {
+                Some("SUCCESS") => {
                     // The caller has another call now. The dialplan's next line is for those whom
                     // we did not take: with this channel it would call a queue's agents for nobody.
                     let hang_up = (Purpose::HangUp, Command::HangUp);
                     incoming.commands.push_back(hang_up);
                 }
-            }
+                None | Some("") => {
+                    self.correct(conn, "Asterisk does not say whether it was transferred");
+                }
+                Some(status) => self.correct(conn, &format!("Asterisk's Transfer says {status}")),
+            },
         }
         self.tell(conn, now);
     }
@@ -346,7 +349,12 @@ impl Engine {
                 application: "Transfer",
                 argument,
             };
-            commands.push((Purpose::Transfer, transfer));
+            // What came of an earlier one on this channel is not what comes of this one.
+            let forget = Command::Set {
+                name: "TRANSFERSTATUS".into(),
+                value: "".into(),
+            };
+            commands.extend([(Purpose::Tell, forget), (Purpose::Transfer, transfer)]);
         } else {
             incoming
                 .search
@@ -502,6 +510,14 @@ impl Incoming {
         set("SALARA_DEST", dest);
         set("SALARA_REASON", &harmless(reason));
         set("SALARA_RESULT", fate.as_str());
+    }
+}
+
+/// Asterisk's refusal of a command.
+fn refused(what: &str, answer: &Answer) -> String {
+    match answer.result.filter(|_| answer.is_good()) {
+        Some(result) => format!("Asterisk's {what} fails with {result}"),
+        None => format!("Asterisk answers {} to {what}", answer.code),
     }
 }
 

@@ -176,6 +176,7 @@ fn a_call_is_looked_up_checked_and_transferred() {
             "SET SALARA_DEST=8002",
             "SET SALARA_REASON=crm",
             "SET SALARA_RESULT=TRANSFERRED",
+            "SET TRANSFERSTATUS=",
         ]
     );
     // The caller may be back before Asterisk says that it is gone.
@@ -244,19 +245,50 @@ fn what_asterisk_refuses_is_corrected_and_not_tracked() {
         play.happens(newchannel("1.9", "79161234567", "8002"));
         assert_eq!(play.tracked(), []);
     }
-    // An Asterisk without the application.
-    let mut play = called("");
-    play.finds(said(200, FOUND));
-    play.state(ASK, 0, "Idle");
-    play.until(TRANSFER);
-    play.told();
-    play.hears(answer(200, -2, None));
-    assert_eq!(play.until("").last().unwrap(), "end");
-    let note = play.notes().remove(0);
-    assert!(
-        note.ends_with("8002: Asterisk has no application Transfer"),
-        "{note}"
-    );
+}
+
+#[test]
+fn a_caller_whose_transfer_was_refused_is_not_hung_up() {
+    for (exec, status, why) in [
+        (answer(510, 0, None), None, "Asterisk answers 510 to Transfer"),
+        (answer(511, 0, None), None, "Asterisk answers 511 to Transfer"),
+        (answer(520, 0, None), None, "Asterisk answers 520 to Transfer"),
+        (answer(200, -1, None), None, "Asterisk's Transfer fails with -1"),
+        (answer(200, -2, None), None, "Asterisk has no application Transfer"),
+        (
+            answer(200, 0, None),
+            Some(answer(200, 0, None)),
+            "Asterisk does not say whether it was transferred",
+        ),
+        (
+            answer(200, 0, None),
+            Some(answer(200, 1, Some(""))),
+            "Asterisk does not say whether it was transferred",
+        ),
+        (
+            answer(200, 0, None),
+            Some(answer(510, 0, None)),
+            "Asterisk does not say whether it was transferred",
+        ),
+    ] {
+        let mut play = called("");
+        play.finds(said(200, FOUND));
+        play.state(ASK, 0, "Idle");
+        play.until(TRANSFER);
+        play.told();
+        play.hears(exec);
+        if let Some(status) = status {
+            assert_eq!(play.told(), "GET TRANSFERSTATUS");
+            play.hears(status);
+        }
+        let told = play.until("");
+        assert_eq!(told[2..], ["SET SALARA_RESULT=FAILED", "end"], "{why}");
+        let note = play.notes().remove(0);
+        let wanted = format!("FAILED, the dialplan goes on: 8002: {why}");
+        assert!(note.ends_with(&wanted), "{note}");
+        play.happens(newchannel("1.9", "79161234567", "8002"));
+        assert_eq!(play.tracked(), [], "{why}");
+    }
 }
 
 #[test]
@@ -478,7 +510,7 @@ fn chan_sip_is_told_a_name_and_asked_nothing() {
     assert!(play.told.is_empty());
     play.finds(said(200, FOUND));
     play.state(ASK, 0, "Idle");
-    assert_eq!(play.until("EXEC Transfer SIP/8002").len(), 3);
+    assert_eq!(play.until("EXEC Transfer SIP/8002").len(), 4);
 }
 
 #[test]
