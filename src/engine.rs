@@ -336,11 +336,11 @@ impl Engine {
             Event::ExtensionStatus(status) => self.hints.update(&status, now),
             // Hints may have come, gone or moved to other devices.
             Event::Reload => self.hints.clear(),
+            Event::Hangup(channel) => self.channel_ended(&channel.uniqueid),
             Event::FullyBooted
             | Event::Shutdown { .. }
             | Event::Newchannel(_)
             | Event::Newexten { .. }
-            | Event::Hangup(_)
             | Event::AgentConnect { .. } => {}
         }
     }

@@ -6,8 +6,6 @@
 //! The surprising fact: a variable's name is a way to run things. `SET VARIABLE SHELL(…)` calls a
 //! function, and a value with `${…}` in it would be read again wherever the dialplan evaluates it.
 
-use crate::value::Number;
-
 /// The longest name or value of a variable.
 const MAX_VARIABLE: usize = 255;
 
@@ -31,9 +29,9 @@ pub enum Command {
         argument: Box<str>,
     },
     /// Where the dialplan goes on: the context.
-    Context(Number),
+    Context(Box<str>),
     /// Where the dialplan goes on: the extension.
-    Extension(Number),
+    Extension(Box<str>),
     /// Where the dialplan goes on: its first line.
     First,
     /// Ends the call.
@@ -50,8 +48,8 @@ impl Command {
                 application,
                 argument,
             } => ("EXEC", [Some(*application), Some(&**argument)]),
-            Self::Context(context) => ("SET CONTEXT", [Some(context.as_str()), None]),
-            Self::Extension(extension) => ("SET EXTENSION", [Some(extension.as_str()), None]),
+            Self::Context(context) => ("SET CONTEXT", [Some(&**context), None]),
+            Self::Extension(extension) => ("SET EXTENSION", [Some(&**extension), None]),
             Self::First => ("SET PRIORITY", [Some("1"), None]),
             Self::HangUp => ("HANGUP", [None, None]),
         };

@@ -1,5 +1,4 @@
 use super::*;
-use crate::value::Number;
 
 #[expect(clippy::disallowed_methods, reason = "every test begins somewhere")]
 fn start() -> Instant {
@@ -185,13 +184,10 @@ fn a_command_is_one_line_whatever_is_in_it() {
             "GET VARIABLE \"CHANNEL(pjsip,request_uri)\"\n",
         ),
         (
-            Command::Extension(Number::new("*98#").unwrap()),
+            Command::Extension("*98#".into()),
             "SET EXTENSION \"*98#\"\n",
         ),
-        (
-            Command::Context(Number::new("alnik").unwrap()),
-            "SET CONTEXT \"alnik\"\n",
-        ),
+        (Command::Context("alnik".into()), "SET CONTEXT \"alnik\"\n"),
         (Command::First, "SET PRIORITY \"1\"\n"),
         (Command::HangUp, "HANGUP\n"),
     ] {

@@ -30,6 +30,10 @@ const PATIENCE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Incoming {
     call: Environment,
+    /// Whether it is to go on in its own channel, as the settings were when it came.
+    is_goto: bool,
+    /// Whether Asterisk has told the channel's end.
+    is_over: bool,
     search: Search,
     stage: Stage,
     /// What is to be told, and what for. Asterisk takes one command at a time.
@@ -67,6 +71,8 @@ enum Purpose {
     Exists,
     /// To tell the dialplan.
     Tell,
+    /// To go on elsewhere.
+    Goto,
     /// To transfer.
     Transfer,
     /// What came of it.
@@ -136,6 +142,8 @@ impl Engine {
         }
         let incoming = Incoming {
             call,
+            is_goto,
+            is_over: false,
             search,
             stage: Stage::LookUp,
             commands,
@@ -163,7 +171,7 @@ impl Engine {
                 self.check(conn, &place, now);
             }
             Step::Go(place) => {
-                if self.config.general.transfer == Transfer::Goto {
+                if incoming.is_goto {
                     let (context, extension) = (&place.context, &place.extension);
                     let exists = format!(
                         "DIALPLAN_EXISTS({},{},1)",
@@ -193,6 +201,14 @@ impl Engine {
                 self.act(job, Action::ExtensionState { extension, context });
             }
             _ => self.stateless(conn, "Asterisk's AMI is not reachable", now),
+        }
+    }
+
+    /// A channel has ended. Its session's end may be read later than this, and what was answered
+    /// before it, too.
+    pub(super) fn channel_ended(&mut self, uniqueid: &str) {
+        for incoming in self.incoming.values_mut() {
+            incoming.is_over |= *incoming.call.uniqueid == *uniqueid;
         }
     }
 
@@ -252,6 +268,19 @@ impl Engine {
                 }
             }
             Some(Purpose::Tell | Purpose::HangUp) | None => {}
+            Some(Purpose::Goto) if answer.is_done() => {}
+            Some(Purpose::Goto) => {
+                // The line's number was to be set last: the dialplan's next line is still the next.
+                let call = &incoming.call;
+                let back = [
+                    (Purpose::Tell, Command::Context(call.context.clone())),
+                    (Purpose::Tell, Command::Extension(call.extension.clone())),
+                ];
+                self.correct(conn, &refused("AGI", answer));
+                if let Some(incoming) = self.incoming.get_mut(&conn) {
+                    incoming.commands.extend(back);
+                }
+            }
             Some(Purpose::Transfer) => {
                 if answer.is_good() && answer.result == Some(-2) {
                     self.correct(conn, "Asterisk has no application Transfer");
@@ -311,10 +340,10 @@ impl Engine {
                 Stage::LookUp | Stage::Check => return,
                 Stage::Chosen(place) => {
                     let place = place.clone();
-                    self.send_there(conn, place, now);
+                    self.send_there(conn, place);
                     return self.tell(conn, now);
                 }
-                Stage::Going(_) | Stage::Staying(_) => return self.hand_back(conn),
+                Stage::Going(_) | Stage::Staying(_) => return self.hand_back(conn, now),
             }
         }
         if let Some((purpose, command)) = incoming.commands.pop_front() {
@@ -329,8 +358,7 @@ impl Engine {
     }
 
     /// The call goes to this place.
-    fn send_there(&mut self, conn: ConnId, place: Place, now: Instant) {
-        let is_goto = self.config.general.transfer == Transfer::Goto;
+    fn send_there(&mut self, conn: ConnId, place: Place) {
         let Some(incoming) = self.incoming.get_mut(&conn) else {
             return;
         };
@@ -338,11 +366,12 @@ impl Engine {
         let argument =
             redirect::argument(&call.tech, &place.extension, incoming.address.as_deref());
         let mut commands: Vec<(Purpose, Command)> = Vec::new();
-        if is_goto {
+        if incoming.is_goto {
+            let (context, extension) = (place.context.as_str(), place.extension.as_str());
             commands.extend([
-                (Purpose::Tell, Command::Context(place.context.clone())),
-                (Purpose::Tell, Command::Extension(place.extension.clone())),
-                (Purpose::Tell, Command::First),
+                (Purpose::Goto, Command::Context(context.into())),
+                (Purpose::Goto, Command::Extension(extension.into())),
+                (Purpose::Goto, Command::First),
             ]);
         } else if let Some(argument) = argument {
             let transfer = Command::Exec {
@@ -360,15 +389,6 @@ impl Engine {
                 .search
                 .fail("the address the caller has dialled is not known");
             return self.stay(conn, Fate::Failed);
-        }
-        if is_goto {
-            self.channels.continued(
-                &call.uniqueid,
-                &call.channel,
-                &call.caller,
-                place.extension.as_str(),
-                now,
-            );
         }
         let reason = incoming.search.reason(Some(&place));
         incoming.report(Fate::Transferred, place.extension.as_str(), &reason);
@@ -397,20 +417,36 @@ impl Engine {
         };
         if let Stage::Going(place) = &incoming.stage {
             let target = place.extension.as_str();
-            self.channels.not_transferred(&incoming.call.caller, target);
+            if !incoming.is_goto {
+                self.channels.not_transferred(&incoming.call.caller, target);
+            }
             incoming.search.fail(&format!("{target}: {why}"));
         }
         self.stay(conn, Fate::Failed);
     }
 
-    fn hand_back(&mut self, conn: ConnId) {
+    fn hand_back(&mut self, conn: ConnId, now: Instant) {
         let Some(incoming) = self.incoming.remove(&conn) else {
             return;
         };
         self.outputs.push_back(Output::HandBack(conn));
         match &incoming.stage {
             Stage::Staying(fate) => self.note_end(&incoming, *fate, None, None),
+            Stage::Going(_) if incoming.is_goto && incoming.is_over => {
+                self.note_end(&incoming, Fate::Gone, None, Some(Gone::HungUp));
+            }
             Stage::Going(place) => {
+                if incoming.is_goto {
+                    let Environment {
+                        channel,
+                        uniqueid,
+                        caller,
+                        ..
+                    } = &incoming.call;
+                    let target = place.extension.as_str();
+                    self.channels
+                        .continued(uniqueid, channel, caller, target, now);
+                }
                 self.note_end(&incoming, Fate::Transferred, Some(place), None);
             }
             Stage::LookUp | Stage::Check | Stage::Chosen(_) => {}

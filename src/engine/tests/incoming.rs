@@ -65,8 +65,8 @@ fn spell(command: &Command) -> String {
             application,
             argument,
         } => format!("EXEC {application} {argument}"),
-        Command::Context(context) => format!("CONTEXT {}", context.as_str()),
-        Command::Extension(extension) => format!("EXTENSION {}", extension.as_str()),
+        Command::Context(context) => format!("CONTEXT {context}"),
+        Command::Extension(extension) => format!("EXTENSION {extension}"),
         Command::First => "PRIORITY 1".to_owned(),
         Command::HangUp => "HANGUP".to_owned(),
     }
@@ -250,11 +250,31 @@ fn what_asterisk_refuses_is_corrected_and_not_tracked() {
 #[test]
 fn a_caller_whose_transfer_was_refused_is_not_hung_up() {
     for (exec, status, why) in [
-        (answer(510, 0, None), None, "Asterisk answers 510 to Transfer"),
-        (answer(511, 0, None), None, "Asterisk answers 511 to Transfer"),
-        (answer(520, 0, None), None, "Asterisk answers 520 to Transfer"),
-        (answer(200, -1, None), None, "Asterisk's Transfer fails with -1"),
-        (answer(200, -2, None), None, "Asterisk has no application Transfer"),
+        (
+            answer(510, 0, None),
+            None,
+            "Asterisk answers 510 to Transfer",
+        ),
+        (
+            answer(511, 0, None),
+            None,
+            "Asterisk answers 511 to Transfer",
+        ),
+        (
+            answer(520, 0, None),
+            None,
+            "Asterisk answers 520 to Transfer",
+        ),
+        (
+            answer(200, -1, None),
+            None,
+            "Asterisk's Transfer fails with -1",
+        ),
+        (
+            answer(200, -2, None),
+            None,
+            "Asterisk has no application Transfer",
+        ),
         (
             answer(200, 0, None),
             Some(answer(200, 0, None)),
@@ -326,6 +346,77 @@ fn a_call_goes_on_in_its_channel_and_is_tracked_at_once() {
         "{told:?}"
     );
     assert!(play.notes()[0].ends_with("there is no extension 8002 in alnik"));
+    assert_eq!(play.tracked(), []);
+}
+
+/// A call that is to go on in its channel, up to this command, which is open.
+fn going(last: &str) -> Play {
+    let mut play = Play::on(PJSIP, "[general]\ntransfer=goto\n");
+    play.hears(Agi::Call(Box::new(facts())));
+    play.finds(said(200, FOUND));
+    play.state(ASK, 0, "Idle");
+    play.until(last);
+    assert_eq!(play.told(), last);
+    play
+}
+
+fn hangup(id: &str) -> Event {
+    let Event::Newchannel(channel) = newchannel(id, "79161234567", "8002") else {
+        unreachable!()
+    };
+    Event::Hangup(channel)
+}
+
+#[test]
+fn a_call_that_asterisk_did_not_let_go_on_there_stays_where_it_was() {
+    for step in ["CONTEXT alnik", "EXTENSION 8002", "PRIORITY 1"] {
+        for code in [510, 511, 520] {
+            let mut play = going(step);
+            play.hears(answer(code, 0, None));
+            assert_eq!(
+                play.until(""),
+                [
+                    "SET SALARA_DEST=",
+                    &format!("SET SALARA_REASON=8002: Asterisk answers {code} to AGI"),
+                    "SET SALARA_RESULT=FAILED",
+                    "CONTEXT alnik",
+                    "EXTENSION 5000",
+                    "end",
+                ]
+            );
+            let note = play.notes().remove(0);
+            assert!(note.contains("FAILED, the dialplan goes on"), "{note}");
+            assert_eq!(play.tracked(), [], "{step}");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_goes_on_is_tracked_no_longer_than_its_channel_lives() {
+    // Its end is told before the last answer is read.
+    let mut play = going("PRIORITY 1");
+    play.happens(hangup("1795377242.8"));
+    play.hears(answer(200, 0, None));
+    assert_eq!(play.told(), "end");
+    assert_eq!(play.tracked(), []);
+    assert!(play.notes()[0].ends_with("the caller hung up before it was transferred"));
+    // It hangs up while it is told where to go.
+    for step in [
+        "SET SALARA_RESULT=TRANSFERRED",
+        "CONTEXT alnik",
+        "PRIORITY 1",
+    ] {
+        let mut play = going(step);
+        play.hears(Agi::Gone(Gone::HungUp));
+        play.happens(hangup("1795377242.8"));
+        assert_eq!(play.tracked(), [], "{step}");
+    }
+    // Another's end is another's.
+    let mut play = going("PRIORITY 1");
+    play.happens(hangup("1795377242.7"));
+    play.hears(answer(200, 0, None));
+    assert_eq!(play.tracked().len(), 1);
+    play.happens(hangup("1795377242.8"));
     assert_eq!(play.tracked(), []);
 }
 
