@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::ami::event::{Event, Snapshot};
 use crate::ami::state::channel_state;
 use crate::config::{CallLevel, EventSettings, StateLevel};
+use crate::value::is_nobody;
 
 /// How long a handed-over caller may take to come back as a new channel.
 const BIND: Duration = Duration::from_secs(30);
@@ -292,7 +293,8 @@ impl Channels {
             } else {
                 &unbound.extension
             };
-            unbound.caller == channel.caller && *channel.extension == *at
+            let is_nobody = is_nobody(&unbound.caller) && !channel.has_known_caller();
+            (is_nobody || unbound.caller == channel.caller) && *channel.extension == *at
         };
         let Some(at) = self.unbound.iter().position(fits) else {
             return;

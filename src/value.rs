@@ -58,6 +58,14 @@ pub enum BadValue {
     },
 }
 
+/// Whether this is no number but what stands for one that is not told.
+pub fn is_nobody(number: &str) -> bool {
+    const NOBODY: [&str; 5] = ["", "unknown", "<unknown>", "anonymous", "(null)"];
+    NOBODY
+        .iter()
+        .any(|nobody| number.eq_ignore_ascii_case(nobody))
+}
+
 impl Name {
     /// Accepts any printable text of at most [`MAX_NAME`] bytes, the empty one included.
     pub fn new(text: &str) -> Result<Self, BadValue> {

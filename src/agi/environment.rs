@@ -5,6 +5,8 @@
 //! The surprising fact: a caller without a number has one here, `unknown`. No number is spelled so,
 //! and so nothing is lost by reading it as none.
 
+use crate::value::is_nobody;
+
 /// The facts of a call that somebody will ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -21,9 +23,6 @@ pub struct Environment {
     /// The extension of the dialplan's line.
     pub extension: Box<str>,
 }
-
-/// What stands for a number that is not told.
-const NOBODY: [&str; 4] = ["unknown", "<unknown>", "anonymous", "(null)"];
 
 impl Environment {
     /// Takes a line; false when it is none of these.
@@ -44,11 +43,7 @@ impl Environment {
             _ => return true,
         };
         *place = value.into();
-        if key == "callerid"
-            && NOBODY
-                .iter()
-                .any(|nobody| value.eq_ignore_ascii_case(nobody))
-        {
+        if key == "callerid" && is_nobody(value) {
             self.caller = "".into();
         }
         true

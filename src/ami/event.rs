@@ -7,6 +7,7 @@
 //! not at all by old ones.
 
 use super::Message;
+use crate::value::is_nobody;
 
 /// An event of Asterisk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,7 +159,7 @@ impl Snapshot {
 
     /// Whether Asterisk knows who is on it.
     pub fn has_known_caller(&self) -> bool {
-        !matches!(&*self.caller, "" | "<unknown>" | "unknown")
+        !is_nobody(&self.caller)
     }
 }
 

@@ -252,6 +252,22 @@ fn an_unknown_caller_is_the_operator_on_a_call_of_ours_and_nobody_elsewhere() {
 }
 
 #[test]
+fn a_hidden_number_comes_back_under_any_of_its_names() {
+    let now = start();
+    for unknown in ["<unknown>", "unknown", "", "anonymous", "Anonymous"] {
+        let mut channels = channels([0; 4]);
+        channels.transferred("", "8002", now);
+        let other = of("8003", snapshot("1.0", "8002", 0));
+        drop(told(&mut channels, &Event::Newchannel(other), now));
+        assert!(channels.is_empty(), "{unknown:?}");
+        let back = of(unknown, snapshot("1.2", "8002", 0));
+        drop(told(&mut channels, &Event::Newchannel(back), now));
+        let tracked: Vec<&str> = channels.records().map(|(id, _)| id).collect();
+        assert_eq!(tracked, ["1.2"], "{unknown:?}");
+    }
+}
+
+#[test]
 fn calls_of_ours_are_tracked_only_when_they_are_to_be() {
     let now = start();
     for version in ["5.0.4", "1.1"] {

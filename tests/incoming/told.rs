@@ -13,6 +13,7 @@ use crate::support::phone::{OnRefer, Stage};
 on_both! {
     a_queue_takes_whom_salara_does_not
     a_redialled_call_is_tracked
+    a_hidden_number_is_tracked_when_it_dials_again
     a_call_that_goes_on_is_tracked
     a_queue_s_agent_is_told_of_a_transferred_call
     what_the_crm_says_of_the_caller_is_shown
@@ -96,6 +97,30 @@ fn a_redialled_call_is_tracked(asterisk: Asterisk) {
             r#"{{"event":"Hangup","chan":"CHAN","caller":"{OUTSIDE}","exten":"8001","state":"UP"}}"#
         );
         assert_eq!(events(&scene), [newchannel, hangup]);
+        scene.quiet();
+    }
+}
+
+fn a_hidden_number_is_tracked_when_it_dials_again(asterisk: Asterisk) {
+    let mut scene = Scene::new(asterisk, "");
+    let conf = tracked(&scene, "[general]\ndefault=8001\n");
+    scene.restart_with(&conf);
+    let trunk = scene.trunk();
+    let _operator = scene.phone("8001");
+    trunk.follow_redirects(true);
+    for from in [
+        "\"Anonymous\" <sip:anonymous@anonymous.invalid>",
+        "<sip:127.0.0.1>",
+    ] {
+        scene.crm.forget();
+        let first = trunk.call_from(from, "5000");
+        let second = first.followed_by(SOON).expect("the trunk dials again");
+        assert!(second.wait(Stage::Answered, SOON));
+        second.hang_up();
+        let told = events(&scene);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].contains(r#""event":"Newchannel""#), "{told:?}");
+        assert!(told[1].contains(r#""exten":"8001""#), "{told:?}");
         scene.quiet();
     }
 }
