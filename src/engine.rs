@@ -82,6 +82,8 @@ pub struct Engine {
     hints: Hints,
     channels: Channels,
     incoming: HashMap<ConnId, Incoming>,
+    /// Who comes now is handed back.
+    is_stopping: bool,
     denied: Vec<&'static str>,
     outputs: VecDeque<Output>,
 }
@@ -137,6 +139,7 @@ impl Engine {
         Self {
             channels: Channels::new(config.event.clone()),
             incoming: HashMap::new(),
+            is_stopping: false,
             config,
             instance,
             link: None,

@@ -218,6 +218,8 @@ impl Reactor {
         }
         #[expect(clippy::disallowed_methods, reason = "the loop owns the clock")]
         let now = Instant::now();
+        self.engine.handle_end();
+        self.drain(now);
         self.posts.stop(now);
         self.control.stop();
         logging::finish(now);

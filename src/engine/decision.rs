@@ -174,7 +174,10 @@ impl fmt::Display for Decision {
                     (Fate::Transferred, Some(to)) => {
                         write!(f, "transferred to {} ({reason})", to.as_str())
                     }
-                    (Fate::Gone, _) => write!(f, "{reason} before it was transferred"),
+                    (Fate::Gone, Some(to)) => {
+                        write!(f, "{reason} during its transfer to {}", to.as_str())
+                    }
+                    (Fate::Gone, None) => write!(f, "{reason} before it was transferred"),
                     _ => write!(f, "{}, the dialplan goes on: {reason}", fate.as_str()),
                 }
             }

@@ -23,6 +23,8 @@ use crate::value::Name;
 
 /// What remains for Asterisk's answers when the CRM has used up its time.
 const GRACE: Duration = Duration::from_secs(1);
+/// Why nobody is decided about at the end.
+const STOPPING: &str = "salara is stopping";
 /// How much later than the CRM's client, which knows better why there is no answer, we give up.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -112,7 +114,8 @@ impl Engine {
 
     /// salara ends: nobody is decided about any more.
     pub fn handle_stop(&mut self, now: Instant) {
-        self.give_up(|_| true, "salara is stopping", now);
+        self.is_stopping = true;
+        self.give_up(|_| true, STOPPING, now);
     }
 
     fn incoming(&mut self, conn: ConnId, call: Environment, now: Instant) {
@@ -123,7 +126,9 @@ impl Engine {
             context: is_goto.then(|| call.context.clone()),
         };
         let mut search = Search::new(&call.caller, here, &self.config.routes, general);
-        let step = if call.caller.is_empty() {
+        let step = if self.is_stopping {
+            Some(search.stateless(STOPPING))
+        } else if call.caller.is_empty() {
             Some(search.not_asked("the caller has no number"))
         } else if self.config.url.dest_url.is_empty() {
             Some(search.not_asked("dest_url is empty"))
@@ -136,7 +141,7 @@ impl Engine {
             None
         };
         let mut commands = VecDeque::new();
-        if !is_goto && redirect::is_pjsip(&call.tech) {
+        if !is_goto && !self.is_stopping && redirect::is_pjsip(&call.tech) {
             let get = Command::Get("CHANNEL(pjsip,request_uri)".into());
             commands.push_back((Purpose::Uri, get));
         }
@@ -254,7 +259,8 @@ impl Engine {
         match incoming.told.take() {
             Some(Purpose::Uri) => {
                 incoming.address = value.and_then(redirect::address);
-                if incoming.address.is_none() {
+                let is_asked = !matches!(incoming.stage, Stage::Staying(_));
+                if incoming.address.is_none() && is_asked {
                     let get = Command::Get("SIPDOMAIN".into());
                     incoming.commands.push_front((Purpose::Domain, get));
                 }
@@ -311,19 +317,30 @@ impl Engine {
         let Some(incoming) = self.incoming.remove(&conn) else {
             return;
         };
-        let is_away = incoming.told.is_some_and(|purpose| {
+        let is_away = match incoming.told {
             // After a 302 there is no channel to be asked.
-            match purpose {
-                Purpose::Status | Purpose::HangUp => true,
-                Purpose::Transfer => gone == Gone::HungUp,
-                _ => false,
-            }
-        });
-        match &incoming.stage {
-            Stage::Going(place) if is_away && gone != Gone::Silent => {
+            Some(Purpose::Status) => gone != Gone::Silent,
+            Some(Purpose::HangUp) => true,
+            // Without a HANGUP it is not known how far it came.
+            Some(Purpose::Transfer) => gone == Gone::HungUp,
+            _ => false,
+        };
+        match incoming.leaving() {
+            Some(place) if is_away => {
                 self.note_end(&incoming, Fate::Transferred, Some(place), None);
             }
-            _ => self.note_end(&incoming, Fate::Gone, None, Some(gone)),
+            place => {
+                let end = (gone.to_string(), gone != Gone::HungUp);
+                self.note_end(&incoming, Fate::Gone, place, Some(end));
+            }
+        }
+    }
+
+    /// salara has ended: of those whom it has not handed back it says so.
+    pub fn handle_end(&mut self) {
+        for (_, incoming) in std::mem::take(&mut self.incoming) {
+            let end = Some(("salara has stopped".to_owned(), true));
+            self.note_end(&incoming, Fate::Gone, incoming.leaving(), end);
         }
     }
 
@@ -433,7 +450,8 @@ impl Engine {
         match &incoming.stage {
             Stage::Staying(fate) => self.note_end(&incoming, *fate, None, None),
             Stage::Going(_) if incoming.is_goto && incoming.is_over => {
-                self.note_end(&incoming, Fate::Gone, None, Some(Gone::HungUp));
+                let end = (Gone::HungUp.to_string(), false);
+                self.note_end(&incoming, Fate::Gone, None, Some(end));
             }
             Stage::Going(place) => {
                 if incoming.is_goto {
@@ -458,12 +476,10 @@ impl Engine {
         incoming: &Incoming,
         fate: Fate,
         place: Option<&Place>,
-        gone: Option<Gone>,
+        end: Option<(String, bool)>,
     ) {
-        let mut reason = match gone {
-            Some(gone) => gone.to_string(),
-            None => incoming.search.reason(place),
-        };
+        let (mut reason, is_trouble) =
+            end.unwrap_or_else(|| (incoming.search.reason(place), false));
         for remark in incoming.search.remarks() {
             reason.push_str("; ");
             reason.push_str(remark);
@@ -481,8 +497,7 @@ impl Engine {
             fate,
             to: place.map(|place| place.extension.clone()),
             reason: reason.into(),
-            is_trouble: incoming.search.is_trouble()
-                || gone.is_some_and(|gone| gone != Gone::HungUp),
+            is_trouble: is_trouble || incoming.search.is_trouble(),
         });
     }
 
@@ -527,6 +542,18 @@ impl Engine {
 }
 
 impl Incoming {
+    /// The place it is being transferred to, while nobody knows whether it is there.
+    fn leaving(&self) -> Option<&Place> {
+        let is_under_way = matches!(
+            self.told,
+            Some(Purpose::Transfer | Purpose::Status | Purpose::HangUp)
+        );
+        match &self.stage {
+            Stage::Going(place) if is_under_way => Some(place),
+            _ => None,
+        }
+    }
+
     /// Tells the dialplan what has become of the call, the result last: who sees it may go by the
     /// others.
     fn report(&mut self, fate: Fate, dest: &str, reason: &str) {

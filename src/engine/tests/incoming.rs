@@ -216,6 +216,80 @@ fn a_channel_that_outlives_its_transfer_is_hung_up() {
 }
 
 #[test]
+fn a_session_that_closes_during_the_transfer_is_said_to_have_done_so() {
+    // With AGISIGHUP=no there is no HANGUP after a 302.
+    for (gone, why) in [
+        (Gone::Closed, "Asterisk closed the AGI session"),
+        (Gone::Silent, "Asterisk does not answer over AGI"),
+    ] {
+        let mut play = called("");
+        play.finds(said(200, FOUND));
+        play.state(ASK, 0, "Idle");
+        play.until(TRANSFER);
+        play.told();
+        play.hears(Agi::Gone(gone));
+        let note = play.notes().remove(0);
+        let wanted = format!("79161234567: {why} during its transfer to 8002");
+        assert!(note.ends_with(&wanted), "{note}");
+        // It may be there.
+        play.happens(newchannel("1.9", "79161234567", "8002"));
+        assert_eq!(play.tracked().len(), 1);
+    }
+}
+
+#[test]
+fn who_waits_for_asterisk_s_answer_when_salara_stops_is_told_so_and_noted() {
+    let stopping = |told: Vec<String>| {
+        assert_eq!(
+            told,
+            [
+                "SET SALARA_DEST=",
+                "SET SALARA_REASON=salara is stopping",
+                "SET SALARA_RESULT=ERROR",
+                "end"
+            ]
+        );
+    };
+    // The address is asked for, and not answered yet; then it is not asked for any more.
+    let mut play = Play::on(PJSIP, "");
+    play.hears(Agi::Call(Box::new(facts())));
+    assert_eq!(play.told(), URI);
+    play.engine.handle_stop(play.now);
+    play.drain();
+    assert!(play.told.is_empty());
+    play.hears(answer(200, 0, None));
+    stopping(play.until(""));
+    // Who comes in this moment is not asked about.
+    let mut play = Play::on(PJSIP, "");
+    play.engine.handle_stop(play.now);
+    play.hears(Agi::Call(Box::new(facts())));
+    assert!(play.questions.is_empty());
+    stopping(play.until(""));
+    // The end comes before Asterisk answers.
+    for (steps, note) in [
+        (0, "salara has stopped before it was transferred"),
+        (9, "salara has stopped during its transfer to 8002"),
+    ] {
+        let mut play = called("");
+        if steps > 0 {
+            play.finds(said(200, FOUND));
+            play.state(ASK, 0, "Idle");
+            play.until(TRANSFER);
+        } else {
+            play = Play::on(PJSIP, "");
+            play.hears(Agi::Call(Box::new(facts())));
+        }
+        play.engine.handle_stop(play.now);
+        play.engine.handle_end();
+        play.drain();
+        let notes = play.notes();
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].ends_with(note), "{notes:?}");
+        assert!(play.engine.incoming.is_empty());
+    }
+}
+
+#[test]
 fn what_asterisk_refuses_is_corrected_and_not_tracked() {
     let why = [
         ("FAILURE", "8002: Asterisk's Transfer says FAILURE"),
