@@ -20,7 +20,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use support::asterisk::{self, Asterisk, Version};
-use support::daemon::{Salara, run, scratch_dir};
+use support::daemon::{Salara, binary, run, scratch_dir};
 use support::events_ami::EventsAmi;
 use support::rest::{self, Client};
 
@@ -95,7 +95,7 @@ fn a_missing_file_is_written_and_can_be_started_with() {
     assert!(!file.exists());
 
     let taken = TcpListener::bind("127.0.0.1:5058");
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_salara"))
+    let mut child = std::process::Command::new(binary())
         .args(["-c", file.to_str().unwrap()])
         .stderr(std::process::Stdio::piped())
         .spawn()

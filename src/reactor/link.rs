@@ -231,6 +231,10 @@ fn is_near(error: &io::Error, address: SocketAddr) -> bool {
 
 /// An error of a socket without the system's number for it.
 pub(super) fn reason(error: &io::Error) -> String {
+    // The one text that musl has otherwise, and that people search for.
+    if error.kind() == ErrorKind::AddrInUse {
+        return "address already in use".to_owned();
+    }
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
