@@ -179,7 +179,10 @@ impl Drop for RestClient {
         if !thread::panicking() {
             let worst = worst.expect("a client was not answered");
             println!("REST: slowest answer {worst:?}");
-            assert!(worst < BLOCKED, "{worst:?}");
+            // An emulated processor is slow by itself.
+            let emulated = std::env::var_os("SALARA_EMULATED").is_some();
+            let blocked = if emulated { BLOCKED * 10 } else { BLOCKED };
+            assert!(worst < blocked, "{worst:?}");
         }
     }
 }

@@ -77,7 +77,7 @@ fn a_private_authority_vouches_for_the_crm() {
     let (office, front, _scratch) = office(&authority.issue(HERE, NOW), authority.pem());
     office.tell(4, 0..25);
     let office = office.assert_all(4, 25);
-    assert_eq!(office.said("WARN"), 0, "{:?}", office.salara.log());
+    assert_eq!(office.said("certificate"), 0, "{:?}", office.salara.log());
     assert!(front.connections() <= 4, "{}", front.connections());
 }
 

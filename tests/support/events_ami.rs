@@ -76,6 +76,7 @@ fn accept(listener: &TcpListener, links: &Arc<Mutex<Links>>) {
         let (Ok(stream), links) = (stream, Arc::clone(links)) else {
             continue;
         };
+        let _ = stream.set_nodelay(true);
         threads.push(thread::spawn(move || serve(&stream, &links)));
     }
     for link in &lock(links).open {
