@@ -16,7 +16,8 @@ SMALL = -C link-arg=-Wl,--no-eh-frame-hdr,-T,cross/no-unwind.ld
 # $(call install,PACKAGES): by root, or by who may become it.
 install = $$([ "$$(id -u)" = 0 ] || echo sudo) sh -c "apt-get update -q && apt-get install -qy $(1)"
 
-.PHONY: all install demo test test-long check format lint docs size bench prerequisites clean
+.PHONY: all install demo test test-notls test-long check format lint docs size bench cross cross-ci \
+	cross-all packages prerequisites clean
 
 all: release
 
@@ -48,6 +49,10 @@ demo: release
 test: prerequisites test-tools
 	$(CARGO) test --locked
 
+# The build without TLS, by what differs in it.
+test-notls: prerequisites
+	$(CARGO) test --locked --no-default-features --lib --test crm --test config
+
 # The same for as long as it takes: more worlds, more kills, longer outages. SALARA_LONG is read by
 # the tests themselves.
 test-long: prerequisites test-tools
@@ -68,6 +73,33 @@ docs: prerequisites
 # The binary's size against its ceiling, and the memory it takes when idle.
 size: release
 	tests/size $(RELEASE)
+
+# Static binaries of cross/targets, into target/dist; T=mips builds one, T='mips armv7' two.
+# The compiler and all else comes into CROSS_CACHE, about 600 MB: see cross/README.md.
+T ?= all
+cross:
+	cross/build $(T)
+
+# Those that CI builds and runs each time: the largest, a 32-bit and a big-endian one.
+CI_TARGETS = x86_64 armv7 mips
+cross-ci: prerequisites test-tools
+	cross/build $(CI_TARGETS)
+	cross/check $(CI_TARGETS)
+	cross/package $(CI_TARGETS)
+	cross/check-deb target/dist/salara_*_amd64.deb
+
+# Before a release: all of them, built, run and packed, and the smallest, without TLS.
+cross-all: prerequisites test-tools
+	cross/build all
+	CROSS_NOTLS=1 cross/build x86_64
+	cross/check all
+	CROSS_NOTLS=1 cross/check x86_64
+	cross/package all
+	cross/check-deb target/dist/salara_*_amd64.deb
+
+# .deb and .ipk of what is in target/dist.
+packages:
+	cross/package $(T)
 
 # Ratios side by side in one run: machines are noisy, and so is this one.
 bench: release
