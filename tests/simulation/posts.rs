@@ -135,13 +135,15 @@ impl Posts {
         self.refill(now);
         self.hand_out(now);
         if let Some(disk) = &mut self.disk {
-            let unknown = disk.unknown();
+            let unknown = match disk.unknown() {
+                0 => Vec::new(),
+                _ => disk.waiting().map(|record| record.body.clone()).collect(),
+            };
             disk.store(false, &mut self.backlog, now);
-            if disk.unknown() < unknown {
+            if disk.unknown() == 0 {
                 // What was on it goes behind what has come since.
-                disk.waiting()
-                    .take(unknown)
-                    .for_each(|record| self.ledger.put_behind(&record.body));
+                let late = unknown.iter();
+                late.for_each(|body| self.ledger.put_behind(body));
             }
             self.refill(now);
             self.hand_out(now);
