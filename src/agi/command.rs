@@ -70,23 +70,17 @@ impl Command {
     }
 }
 
-/// Whether a CRM may set a variable of this name: a plain name, and none of ours.
+/// Whether a CRM may set a variable of this name: `CRM_` and a plain name, with `_` or `__` before it
+/// where it is to be inherited. Asterisk acts upon many names, and no list of them is ever whole; upon
+/// none that begins so.
 pub fn is_variable(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let ours = |name: &str| {
-        name.get(..7)
-            .is_some_and(|begin| begin.eq_ignore_ascii_case("SALARA_"))
-    };
-    let bare = name.trim_start_matches('_');
-    !bare.is_empty()
-        && name.len() <= MAX_VARIABLE
-        && name.chars().all(plain)
-        && !bare.starts_with(|c: char| c.is_ascii_digit())
-        && !ours(bare)
-        // What Asterisk itself acts upon.
-        && !STEERING
-            .iter()
-            .any(|steering| bare.eq_ignore_ascii_case(steering))
+    let bare = name.strip_prefix('_').unwrap_or(name);
+    let bare = bare.strip_prefix('_').unwrap_or(bare);
+    name.len() <= MAX_VARIABLE
+        && bare
+            .strip_prefix("CRM_")
+            .is_some_and(|rest| !rest.is_empty() && rest.chars().all(plain))
 }
 
 /// Whether a CRM may say this to the dialplan.
@@ -98,19 +92,3 @@ pub fn may_be_told(value: &str) -> bool {
 pub fn is_harmless(c: char) -> bool {
     c.is_alphanumeric() || " _-+.:/@#*!?'=%()".contains(c)
 }
-
-/// Variables by which the dialplan's course, or what it runs, is changed.
-const STEERING: [&str; 12] = [
-    "AGISIGHUP",
-    "AGIEXITONHANGUP",
-    "AGISTATUS",
-    "CHANNEL",
-    "CONTEXT",
-    "DYNAMIC_FEATURES",
-    "EXTEN",
-    "GOTO_ON_BLINDXFR",
-    "MONITOR_EXEC",
-    "PRIORITY",
-    "TRANSFERSTATUS",
-    "TRANSFER_CONTEXT",
-];

@@ -300,26 +300,35 @@ fn what_is_not_a_call_is_shown_out_with_little_read() {
 
 #[test]
 fn a_crm_sets_plain_variables_to_plain_values_only() {
-    for name in ["CLIENT", "_CLIENT", "__client_2", "N1"] {
+    for name in ["CRM_CLIENT", "_CRM_CLIENT", "__CRM_client_2", "CRM_1"] {
         assert!(is_variable(name), "{name}");
     }
-    let long = "N".repeat(256);
+    let long = format!("CRM_{}", "N".repeat(252));
     for name in [
         "",
         "_",
-        "1N",
+        "CRM_",
+        "__CRM_",
+        "___CRM_X",
+        "CRM_SHELL(rm)",
+        "CRM_(num)",
+        "CRM_A B",
+        "CRM_A=B",
+        "CRM_A,B",
+        "CRM_${X}",
+        "CRM_имя",
+        "CRM_A\n",
+        "crm_x",
+        "CLIENT",
+        "SALARA_RESULT",
+        "EXTEN",
+        // What Asterisk acts upon.
+        "__SIPADDHEADER01",
+        "__TRANSFER_CONTEXT",
+        "FORWARD_CONTEXT",
+        "PJSIP_HEADER",
         "SHELL(rm)",
         "CALLERID(num)",
-        "A B",
-        "A=B",
-        "A,B",
-        "${X}",
-        "имя",
-        "A\n",
-        "SALARA_RESULT",
-        "_salara_x",
-        "EXTEN",
-        "__TRANSFER_CONTEXT",
         &long,
     ] {
         assert!(!is_variable(name), "{name}");

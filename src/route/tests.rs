@@ -249,7 +249,7 @@ fn a_call_is_not_sent_to_where_it_is() {
 fn what_else_the_crm_says_is_taken_if_it_is_harmless() {
     let body = format!(
         r#"{{"{KEY}":"8003","context":"sales","callerid_name":"Иван (VIP)",
-        "variables":{{"CLIENT":"77","LEVEL":3,"VIP":true}}}}"#
+        "variables":{{"CRM_CLIENT":"77","CRM_LEVEL":3,"__CRM_VIP":true}}}}"#
     );
     let mut full = search("7701", "", "710");
     let step = answer(&mut full, 200, &body);
@@ -263,7 +263,7 @@ fn what_else_the_crm_says_is_taken_if_it_is_harmless() {
         .iter()
         .map(|variable| format!("{}={}", variable.name, variable.value))
         .collect();
-    assert_eq!(set, ["CLIENT=77", "LEVEL=3", "VIP=true"]);
+    assert_eq!(set, ["CRM_CLIENT=77", "CRM_LEVEL=3", "__CRM_VIP=true"]);
     // The way back is in the default context, and what is known of the caller stays known.
     let Step::Check(place) = bad(&mut full) else {
         panic!()
@@ -272,8 +272,8 @@ fn what_else_the_crm_says_is_taken_if_it_is_harmless() {
     assert_eq!(full.variables().len(), 3);
     // What is not harmless is left out, and told of.
     let body = format!(
-        r#"{{"{KEY}":"8003","callerid_name":["a"],"variables":{{"A(b)":"1","B":"${{C}}","C":[],
-        "SALARA_RESULT":"x","D":"d","E":null}}}}"#
+        r#"{{"{KEY}":"8003","callerid_name":["a"],"variables":{{"CRM_A(b)":"1","CRM_B":"${{C}}","CRM_C":[],
+        "SALARA_RESULT":"x","CRM_D":"d","CRM_E":null}}}}"#
     );
     let mut partly = search("7701", "", "710");
     assert_eq!(word(&answer(&mut partly, 200, &body)), "check 8003");
@@ -283,8 +283,8 @@ fn what_else_the_crm_says_is_taken_if_it_is_harmless() {
         partly.remarks(),
         [
             "\"callerid_name\" of the CRM's answer was not set",
-            "\"A(b)\" of the CRM's answer was not set",
-            "\"B\" of the CRM's answer was not set",
+            "\"CRM_A(b)\" of the CRM's answer was not set",
+            "\"CRM_B\" of the CRM's answer was not set",
         ]
     );
     assert!(partly.is_trouble());
@@ -308,6 +308,6 @@ fn what_else_the_crm_says_is_taken_if_it_is_harmless() {
     assert_eq!(word(&answer(&mut lost, 200, &body)), "check 710");
     // Without an extension, the caller is known all the same.
     let mut nowhere = search("7701", "", "710");
-    answer(&mut nowhere, 200, r#"{"variables":{"CLIENT":"77"}}"#);
+    answer(&mut nowhere, 200, r#"{"variables":{"CRM_CLIENT":"77"}}"#);
     assert_eq!(nowhere.variables().len(), 1);
 }

@@ -233,13 +233,14 @@ fn an_answer_cannot_do_harm(asterisk: Asterisk) {
     let line = "x\" \"y\nEXEC Hangup\n".to_owned();
     let answers = [
         json!({KEY_WORD: "0000", "callerid_name": shell, "context": "alnik\nEXEC Hangup",
-            "variables": {"CRM_CLIENT": shell, "A": line, "SHELL(id)": "x", "B\nEXEC Hangup": "y"}}),
+            "variables": {"CRM_CLIENT": shell, "CRM_A": line, "SHELL(id)": "x", "CRM_B\nEXEC Hangup": "y"}}),
         json!({KEY_WORD: "0000", "callerid_name": line,
             "variables": {"CHANNEL(language)": "x", "GLOBAL(CRM)": "x", "SALARA_RESULT": "x",
                 "CRM_CLIENT": "a\\\"b $[1+1] ${CALLERID(num)} \\"}}),
         json!({KEY_WORD: "0000", "callerid_name": ["x"], "context": {}, "variables": ["x"]}),
         json!({KEY_WORD: "0000", "callerid_name": "n".repeat(5000),
-            "variables": {"X": "v".repeat(5000), "Y".repeat(500): "v"}}),
+            "variables": {"CRM_X": "v".repeat(5000), format!("CRM_{}", "Y".repeat(500)): "v",
+                "__SIPADDHEADER01": "X-Y: z"}}),
     ];
     for answer in answers {
         let said = answer.to_string();
@@ -249,6 +250,7 @@ fn an_answer_cannot_do_harm(asterisk: Asterisk) {
         assert!(call.wait(Stage::Answered, SOON), "{answer}");
         scene.told("TRANSFERRED", "0000");
         assert_eq!(scene.set("GLOBAL(CRM)"), [""; 0]);
+        assert_eq!(scene.set("__SIPADDHEADER01"), [""; 0]);
         assert!(!scene.set("SALARA_RESULT").contains(&"x".to_owned()));
         for value in scene.set("CRM_CLIENT") {
             assert!(!value.contains('\n') && !value.contains("x=2"), "{value:?}");
