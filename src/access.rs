@@ -15,9 +15,28 @@ use crate::config::{CallRate, Cidr, Secret, Security, default_allow, loopback};
 #[derive(Debug)]
 pub struct Access {
     allowed: Vec<Cidr>,
-    agi: Vec<Cidr>,
     token: Option<Secret>,
     calls: Option<Bucket>,
+}
+
+/// Who may hand calls over.
+#[derive(Debug)]
+pub struct Callers(Vec<Cidr>);
+
+impl Callers {
+    /// The rule of the settings.
+    pub fn new(security: &Security) -> Self {
+        Self(security.agi_allow.clone().unwrap_or_else(loopback))
+    }
+
+    /// Judges who connects. The status is for the log only.
+    pub fn judge(&self, peer: IpAddr) -> Result<(), Reply> {
+        let peer = peer.to_canonical();
+        if self.0.iter().any(|range| range.contains(peer)) {
+            return Ok(());
+        }
+        Err(Reply::error(403, format!("{peer} is not in agi_allow")))
+    }
 }
 
 /// Lets `per_minute` calls pass in any minute, at once if it must be.
@@ -36,7 +55,6 @@ impl Access {
                 .rest_allow
                 .clone()
                 .unwrap_or_else(|| default_allow(listener)),
-            agi: security.agi_allow.clone().unwrap_or_else(loopback),
             token: security.rest_token.clone(),
             calls: security.call_rate.map(|rate| Bucket {
                 rate,
@@ -62,15 +80,6 @@ impl Access {
                 "wanted: Authorization: Bearer, and the rest_token",
             )),
         }
-    }
-
-    /// Judges who hands a call over. The status is for the log only.
-    pub fn caller(&self, peer: IpAddr) -> Result<(), Reply> {
-        let peer = peer.to_canonical();
-        if self.agi.iter().any(|range| range.contains(peer)) {
-            return Ok(());
-        }
-        Err(Reply::error(403, format!("{peer} is not in agi_allow")))
     }
 
     /// Judges what is asked.

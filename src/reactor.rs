@@ -21,7 +21,6 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::access::Access;
 use crate::account;
-use crate::agi;
 use crate::ami::instance::Instance;
 use crate::ami::session::{self, Note, Session};
 use crate::api::{self, Reply};
@@ -287,7 +286,7 @@ impl Reactor {
         self.read_link(buffer, now);
         self.clients.accept(now);
         self.clients.read(buffer, now);
-        while let Some((call, found)) = self.calls.poll_found() {
+        while let Some((call, found)) = self.calls.poll_found(&self.engine) {
             self.engine.handle_found(call, found, now);
             self.drain(now);
         }
@@ -327,7 +326,8 @@ impl Reactor {
                     continue;
                 }
                 Wish::Call(event) => {
-                    self.hand_on(id, peer, event, now);
+                    self.engine.handle_agi(id, event, now);
+                    self.drain(now);
                     continue;
                 }
             };
@@ -349,17 +349,6 @@ impl Reactor {
                 }
             }
         }
-    }
-
-    fn hand_on(&mut self, id: engine::ConnId, peer: IpAddr, event: agi::Event, now: Instant) {
-        if let agi::Event::Call(_) = event
-            && let Err(refusal) = self.access.caller(peer)
-        {
-            log_refusal(peer, &refusal);
-            return self.hand_back(id);
-        }
-        self.engine.handle_agi(id, event, now);
-        self.drain(now);
     }
 
     fn hand_back(&mut self, id: engine::ConnId) {
@@ -385,7 +374,7 @@ impl Reactor {
                     engine::Output::Act(ask, action) => self.session.ask(ask, &action, now),
                     engine::Output::Reply(id, reply) => self.reply(id, &reply, now),
                     engine::Output::Post(post) => self.posts.push(post, now),
-                    engine::Output::LookUp(question) => self.calls.ask(question),
+                    engine::Output::LookUp(question) => self.calls.ask(question, &self.engine),
                     engine::Output::Tell(id, command) => {
                         if let Some(Connection::Agi(session)) = self.clients.tell(id) {
                             session.command(&command, now);

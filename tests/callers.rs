@@ -144,10 +144,36 @@ fn who_is_no_call_or_comes_from_elsewhere_is_shown_out() {
     drop(stream);
     salara.wait_log("before it was transferred");
     let strict = start(&crm, "[security]\nagi_allow=10.9.9.9\n");
-    let (told, _) = call(self::door(&strict), "7002");
-    assert_eq!(told, [""; 0]);
+    // A stranger has no place, not even until it has said who calls.
+    let mut rest = Vec::new();
+    connect(self::door(&strict)).read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"");
     strict.wait_log("127.0.0.1 is not in agi_allow");
     assert_eq!(call(door, "7003").0.len(), 3, "the others go on");
+}
+
+#[test]
+fn a_look_up_says_whose_channel_it_is_for() {
+    let crm = slow(Duration::ZERO);
+    let salara = start(&crm, "[event]\nverbose=2\n");
+    call(door(&salara), "7001");
+    let name = "SIP/7001-00000001 [1.7001]: ";
+    let (seen, _) = salara.wait_log_after(0, &format!("{name}who is 7001?"));
+    salara.wait_log_after(seen, &format!("{name}it says 200: "));
+}
+
+#[test]
+fn a_caller_who_is_left_at_the_end_is_noted() {
+    let crm = slow(Duration::ZERO);
+    let mut salara = start(&crm, "");
+    let mut stream = connect(door(&salara));
+    stream.write_all(facts("7001").as_bytes()).unwrap();
+    let mut line = String::new();
+    // It is told something and never answers.
+    BufReader::new(&stream).read_line(&mut line).unwrap();
+    salara.stop();
+    let end = "SIP/7001-00000001 [1.7001]: 7001: salara has stopped before it was transferred";
+    salara.wait_log(end);
 }
 
 #[test]

@@ -112,6 +112,14 @@ impl Engine {
         self.follow(conn, step, now);
     }
 
+    /// How the log names the call of a session.
+    pub fn name_of(&self, conn: ConnId) -> String {
+        match self.incoming.get(&conn) {
+            Some(Incoming { call, .. }) => format!("{} [{}]", call.channel, call.uniqueid),
+            None => "a call that is over".to_owned(),
+        }
+    }
+
     /// salara ends: nobody is decided about any more.
     pub fn handle_stop(&mut self, now: Instant) {
         self.is_stopping = true;

@@ -20,7 +20,7 @@ use crate::crm::client::Endpoint;
 use crate::crm::lookup::Lookups;
 use crate::crm::target::Target;
 use crate::crm::{Found, Question};
-use crate::engine::ConnId;
+use crate::engine::{ConnId, Engine};
 
 /// Incoming calls on their way.
 #[derive(Debug)]
@@ -52,9 +52,9 @@ impl Calls {
     }
 
     /// Asks the CRM.
-    pub(super) fn ask(&mut self, question: Question<ConnId>) {
+    pub(super) fn ask(&mut self, question: Question<ConnId>, engine: &Engine) {
         let call = question.call;
-        debug!(target: "crm", "who is {}?", question.caller);
+        debug!(target: "crm", "{}: who is {}?", engine.name_of(call), question.caller);
         if let Err(error) = self.lookups.ask(question) {
             let why = format!("no thread to ask it with: {error}");
             self.unasked.push((call, Err(why)));
@@ -62,15 +62,15 @@ impl Calls {
     }
 
     /// The next answer.
-    pub(super) fn poll_found(&mut self) -> Option<(ConnId, Found)> {
+    pub(super) fn poll_found(&mut self, engine: &Engine) -> Option<(ConnId, Found)> {
         let (call, found) = self.unasked.pop().or_else(|| self.lookups.poll_answer())?;
         match &found {
             Ok(said) => {
                 let body = String::from_utf8_lossy(&said.body);
                 let begin: String = body.chars().take(200).collect();
-                debug!(target: "crm", "it says {}: {begin}", said.status);
+                debug!(target: "crm", "{}: it says {}: {begin}", engine.name_of(call), said.status);
             }
-            Err(why) => debug!(target: "crm", "no answer: {why}"),
+            Err(why) => debug!(target: "crm", "{}: no answer: {why}", engine.name_of(call)),
         }
         Some((call, found))
     }

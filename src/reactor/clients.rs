@@ -43,8 +43,8 @@ pub(super) struct Clients {
     fresh: VecDeque<ConnId>,
 }
 
-/// Makes the machine of a client that comes in.
-pub(super) type Greeting = Box<dyn Fn(Instant) -> Connection>;
+/// Makes the machine of a client that comes in, unless nobody may from there.
+pub(super) type Greeting = Box<dyn Fn(IpAddr, Instant) -> Option<Connection>>;
 
 struct Door {
     kind: Kind,
@@ -217,11 +217,15 @@ impl Clients {
     }
 
     fn take_in(&mut self, at: usize, stream: Box<dyn Socket>, peer: IpAddr, now: Instant) {
-        let Some(Door { kind, guests, .. }) = self.doors.get(at) else {
+        let Some(door) = self.doors.get(at) else {
             return;
         };
-        let kind = *kind;
-        if *guests >= kind.limit() && !self.make_room(Some(kind)) {
+        // A stranger takes nobody's place.
+        let Some(connection) = (door.greet)(peer, now) else {
+            return;
+        };
+        let (kind, guests) = (door.kind, door.guests);
+        if guests >= kind.limit() && !self.make_room(Some(kind)) {
             debug!(target: kind.name(), "{peer}: no room, every client has a request");
             return;
         }
@@ -232,7 +236,7 @@ impl Clients {
             stream,
             peer,
             kind,
-            connection: (door.greet)(now),
+            connection,
             // Its request is often here already: try before watching.
             readable: true,
             hung_up: false,
@@ -466,7 +470,7 @@ mod tests {
             bare_reply: false,
             error_body: "",
         };
-        Box::new(move |now| Connection::Rest(http::Connection::new(options, now)))
+        Box::new(move |_, now| Some(Connection::Rest(http::Connection::new(options, now))))
     }
 
     fn listener() -> (Box<dyn Listener>, SocketAddr) {

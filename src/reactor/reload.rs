@@ -16,8 +16,8 @@ use mio::net::TcpListener;
 use super::clients::Greeting;
 use super::connection::{Connection, Kind};
 use super::wanted::{event_mask, event_names};
-use super::{Reactor, RunError};
-use crate::access::Access;
+use super::{Reactor, RunError, log_refusal};
+use crate::access::{Access, Callers};
 use crate::config::Config;
 use crate::control::Sheet;
 use crate::{agi, api, control, http, logging};
@@ -80,6 +80,7 @@ impl Reactor {
             self.clients
                 .greet(Kind::Rest, greeting(Kind::Rest, &config));
         }
+        self.clients.greet(Kind::Agi, greeting(Kind::Agi, &config));
         self.calls.configure(&config);
         let mut late = Vec::from_iter(self.posts.configure(&config));
         let (new, was) = (&mut config.delivery, &old.delivery);
@@ -185,9 +186,16 @@ pub(super) fn greeting(kind: Kind, config: &Config) -> Greeting {
         bare_reply: config.compat.bare_reply,
         error_body: api::ERROR_BODY,
     };
-    Box::new(move |now| match kind {
-        Kind::Rest => Connection::Rest(http::Connection::new(options, now)),
-        Kind::Control => Connection::Control(control::Exchange::new(now)),
-        Kind::Agi => Connection::Agi(agi::Session::new(now)),
+    let callers = Callers::new(&config.security);
+    Box::new(move |peer, now| {
+        Some(match kind {
+            Kind::Rest => Connection::Rest(http::Connection::new(options, now)),
+            Kind::Control => Connection::Control(control::Exchange::new(now)),
+            Kind::Agi => {
+                let judged = callers.judge(peer).inspect_err(|no| log_refusal(peer, no));
+                judged.ok()?;
+                Connection::Agi(agi::Session::new(now))
+            }
+        })
     })
 }
