@@ -451,7 +451,7 @@ fn a_call_that_asterisk_did_not_let_go_on_there_stays_where_it_was() {
                 play.until(""),
                 [
                     "SET SALARA_DEST=",
-                    &format!("SET SALARA_REASON=8002: Asterisk answers {code} to AGI"),
+                    &format!("SET SALARA_REASON=8002: Asterisk answers {code} to goto"),
                     "SET SALARA_RESULT=FAILED",
                     "CONTEXT alnik",
                     "EXTENSION 5000",
