@@ -252,7 +252,7 @@ fn decoded<'a>(segments: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
                 Ok(None) => break,
                 Ok(Some(Item::Banner(version))) => items.push(format!("{version:?}")),
                 Ok(Some(Item::Message(message))) => items.push(format!("{message:?}")),
-                Err(error @ DecodeError::TooLarge) => items.push(error.to_string()),
+                Err(error @ DecodeError::TooLarge { .. }) => items.push(error.to_string()),
                 Err(error @ DecodeError::NotAmi(_)) => {
                     items.push(error.to_string());
                     return items;

@@ -77,7 +77,10 @@ pub enum DecodeError {
     /// The first line is no manager's banner. Nothing more will be read.
     NotAmi(String),
     /// A message broke a limit and is being skipped; the stream goes on.
-    TooLarge,
+    TooLarge {
+        /// Whose answer it is, if it said so before it broke it.
+        action_id: Option<Box<[u8]>>,
+    },
 }
 
 impl Decoder {
@@ -305,9 +308,10 @@ impl Decoder {
     fn skip(&mut self) -> DecodeError {
         let raw = matches!(self.phase, Phase::Follows { .. });
         self.phase = Phase::Skipping { raw };
+        let action_id = self.message().get("ActionID").map(Into::into);
         self.start = self.line;
         self.clear();
-        DecodeError::TooLarge
+        DecodeError::TooLarge { action_id }
     }
 
     fn clear(&mut self) {
@@ -345,7 +349,7 @@ impl fmt::Display for DecodeError {
                 f,
                 "met {met:?} where \"Asterisk Call Manager/…\" was wanted"
             ),
-            Self::TooLarge => write!(
+            Self::TooLarge { .. } => write!(
                 f,
                 "a message of more than {} KiB or {MAX_HEADERS} headers was skipped",
                 MAX_MESSAGE / 1024

@@ -238,9 +238,7 @@ impl Session {
                 Ok(None) => break,
                 Ok(Some(Item::Banner(version))) => self.greet(version, now),
                 Ok(Some(Item::Message(message))) => self.message(message, now),
-                Err(error @ DecodeError::TooLarge) => {
-                    self.note(Note::PassedOver(error.to_string()));
-                }
+                Err(error @ DecodeError::TooLarge { .. }) => self.pass_over(&error),
                 Err(error @ DecodeError::NotAmi(_)) => self.hang_up(&error.to_string(), now),
             }
         }
@@ -362,6 +360,19 @@ impl Session {
         }
         if self.out.len() > MAX_UNSENT {
             self.hang_up("it does not read", now);
+        }
+    }
+
+    /// A message is too large; whoever waits for it need not.
+    fn pass_over(&mut self, error: &DecodeError) {
+        self.note(Note::PassedOver(error.to_string()));
+        if let DecodeError::TooLarge {
+            action_id: Some(id),
+        } = error
+            && let Some(ask) = self.pending.pass_over(id)
+        {
+            self.outputs
+                .push_back(Output::Done(ask, Err(ActionError::TooLarge)));
         }
     }
 

@@ -31,6 +31,8 @@ pub enum ActionError {
     Refused,
     /// The account may not ask this.
     Denied,
+    /// The answer is longer than one may be.
+    TooLarge,
 }
 
 impl std::fmt::Display for ActionError {
@@ -41,6 +43,7 @@ impl std::fmt::Display for ActionError {
             Self::Busy => "too many questions to Asterisk are unanswered",
             Self::Refused => "a value may not be sent to Asterisk",
             Self::Denied => "the AMI account may not do this",
+            Self::TooLarge => "Asterisk's answer is too long",
         })
     }
 }

@@ -133,6 +133,16 @@ impl Pending {
         overdue
     }
 
+    /// Takes out what was asked for the engine and has an answer that is not read.
+    pub(super) fn pass_over(&mut self, id: &[u8]) -> Option<Ask> {
+        let at = self.rows.iter().position(|row| row.id.as_bytes() == id)?;
+        let Asked::Engine(ask) = self.rows.get(at)?.asked else {
+            return None;
+        };
+        self.rows.remove(at);
+        Some(ask)
+    }
+
     /// Takes out everything.
     pub(super) fn fail_all(&mut self) -> Vec<Asked> {
         self.late.clear();

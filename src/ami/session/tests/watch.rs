@@ -126,6 +126,26 @@ fn what_breaks_a_limit_is_told_and_the_link_stays() {
 }
 
 #[test]
+fn an_answer_that_is_too_long_is_not_waited_for() {
+    let mut play = Play::up();
+    let command = Action::Command {
+        command: "core show channels".into(),
+    };
+    play.ask(7, &command);
+    let id = play.actions()[0].id.clone();
+    let id = format!("ActionID: {id}");
+    let mut lines = vec!["Response: Success".to_owned(), id];
+    lines.extend((0..2_100).map(|n| format!("Output: {n}")));
+    play.says(&lines);
+    let answer = play.done();
+    assert!(
+        matches!(answer, Some((7, Err(ActionError::TooLarge)))),
+        "{answer:?}"
+    );
+    assert!(play.session.is_up());
+}
+
+#[test]
 fn what_asterisk_tells_of_itself_is_passed_on() {
     let mut play = Play::up();
     play.says(&["Event: Shutdown", "Shutdown: Cleanly", "Restart: True"]);
