@@ -23,16 +23,18 @@
 //!      └── reactor: mio, the clock, threads, read and write      config: read, passed in
 //! ```
 //!
-//! - Pure: all but `reactor`, `account`, `client`, `logging`, `main`, and in `crm` the threads
-//!   (`worker` and `lookup`, with `client`, `hosts`, `trust` and its stand-in `plain`) and the files
-//!   (`spool`). They know no sockets, files, threads or clocks; time is an argument. A test keeps them
-//!   so.
+//! - Pure: all but `reactor`, `account`, `client`, `files`, `logging`, `main`, and in `crm` the
+//!   threads (`worker` and `lookup`, with `client`, `hosts`, `trust` and its stand-in `plain`) and the
+//!   files (`spool`). They know no sockets, files, threads or clocks; time is an argument. A test
+//!   keeps them so.
 //! - Every machine obeys one contract: `handle_*` feeds it, `poll_*` outputs are drained to `None`
 //!   after each feeding, `poll_timeout` says when `handle_timeout` is wanted, `outgoing` and `sent`
 //!   move its bytes. A machine never blocks, never panics, and refuses what it cannot use.
 //! - Arrows run one way: a module may use those above it in the list below; nothing uses `reactor`.
 
 pub mod backoff;
+
+pub mod files;
 
 pub mod value;
 

@@ -18,6 +18,7 @@ use salara::ami::instance::Instance;
 use salara::config::{Config, LogTo, Parsed, Severity};
 use salara::crm::target::Target;
 use salara::crm::trust;
+use salara::files;
 use salara::logging;
 use salara::reactor::{self, Setup};
 
@@ -203,7 +204,7 @@ fn make_if_missing(file: &Path) -> Result<(), String> {
 }
 
 fn load(file: &Path) -> Result<Parsed, String> {
-    match fs::read(file) {
+    match files::read(file) {
         // The old files carry comments in any charset.
         Ok(bytes) => Ok(Config::parse(&String::from_utf8_lossy(&bytes))),
         Err(error) => Err(format!("{}: {error}", file.display())),

@@ -114,8 +114,8 @@ struct Reactor {
     link: Link,
     session: Session,
     clients: Clients,
-    /// Where REST requests come in.
-    bound: SocketAddr,
+    /// Where REST requests come in, if they do.
+    bound: Option<SocketAddr>,
     control: Control,
     access: Access,
     engine: Engine,
@@ -169,7 +169,7 @@ impl Reactor {
                 .with_filter(&event_names(&config)),
             engine: Engine::new(Rc::clone(&config), setup.instance.clone()),
             access: Access::new(&config.security, config.url.rest_server),
-            bound: config.url.rest_server,
+            bound: None,
             posts,
             control,
             supervisor: Supervisor::new(now),

@@ -84,18 +84,15 @@ impl Reactor {
         now: Instant,
     ) -> Result<(), RunError> {
         let Some(address) = config.url.agi_server else {
-            self.clients.close(Kind::Agi, now);
-            self.calls.bound = None;
+            self.close_to_calls(now);
             return Ok(());
         };
-        match self.listen_at(
-            Kind::Agi,
-            "agi_server",
-            address,
-            self.calls.bound,
-            config,
-            now,
-        ) {
+        let was = self.calls.bound;
+        let bound = self.listen_at(Kind::Agi, "agi_server", address, was, config, now);
+        if !self.clients.has(Kind::Agi) {
+            self.calls.bound = None;
+        }
+        match bound {
             Ok(bound) => {
                 self.calls.bound = Some(bound);
                 let url = printable_url(&config.url.dest_url);
@@ -111,6 +108,12 @@ impl Reactor {
                 Ok(())
             }
         }
+    }
+
+    /// Takes no more calls.
+    pub(super) fn close_to_calls(&mut self, now: Instant) {
+        self.clients.close(Kind::Agi, now);
+        self.calls.bound = None;
     }
 }
 

@@ -130,6 +130,11 @@ impl Clients {
         }
     }
 
+    /// Whether there is such a door.
+    pub(super) fn has(&self, kind: Kind) -> bool {
+        self.doors.iter().any(|door| door.kind == kind)
+    }
+
     /// Makes the machines of those who come in by a door from now on.
     pub(super) fn greet(&mut self, kind: Kind, greet: Greeting) {
         if let Some(door) = self.doors.iter_mut().find(|door| door.kind == kind) {

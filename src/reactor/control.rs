@@ -34,7 +34,7 @@ use crate::config::{Config, Route, printable};
 use crate::control::{self, FAILED, Info, SOCKETS, Sheet, TEST_EVENTS, Verb};
 use crate::crm::{JSON, Outcome};
 use crate::engine::ConnId;
-use crate::logging;
+use crate::{files, logging};
 
 /// How long someone who may have the socket is waited for.
 const PROBE: Duration = Duration::from_secs(1);
@@ -143,10 +143,10 @@ impl Reactor {
             Verb::ShowRoute => control::routes(&self.config.routes),
             Verb::ShowChanRecords => control::chan_records(self.engine.channels()),
             Verb::ShowEvents => self.posts.show(now),
-            Verb::Edit(edit) => match self.edit(id, edit, now) {
-                Ok(()) => return,
-                Err(sheet) => sheet,
-            },
+            Verb::Edit(edit) => {
+                self.control.edits.push_back((id, edit));
+                return self.write_next(now);
+            }
             Verb::DelChanRecord { channel, caller } => {
                 let count = self.engine.channels().forget(&channel, &caller);
                 // The old module's slip of the pen: scripts look for it.
@@ -239,7 +239,9 @@ impl Reactor {
         control::info(&Info {
             config: &self.config,
             file: &self.path.display().to_string(),
-            rest: &self.bound.to_string(),
+            rest: &self
+                .bound
+                .map_or_else(|| "nowhere".to_owned(), |bound| bound.to_string()),
             agi: self.calls.bound(),
             asterisk: self.engine.asterisk(),
             link: &self.control.link,
@@ -301,13 +303,13 @@ impl Reactor {
         }
     }
 
-    /// Begins to write a change, unless it is none.
-    fn edit(&mut self, id: ConnId, edit: Edit, now: Instant) -> Result<(), Sheet> {
+    /// Whether a change is one, as things stand.
+    fn judge(&self, edit: &Edit) -> Result<(), Sheet> {
         let route_of = |whose: &str| {
             let mut routes = self.config.routes.iter();
             routes.find(|route| *route.caller == *whose)
         };
-        match &edit {
+        match edit {
             Edit::Verbose(_) => {}
             Edit::AddRoute { caller, called } => {
                 let (caller, called) = (caller.as_str(), called.as_str());
@@ -325,13 +327,20 @@ impl Reactor {
                 }
             }
         }
-        self.control.edits.push_back((id, edit));
-        self.write_next(now);
         Ok(())
     }
 
     /// Has a thread write the next change: a disk may be slow, and the loop must not wait for it.
     fn write_next(&mut self, now: Instant) {
+        // Each is judged when its turn has come: the one before it may have made it none.
+        while self.control.writing.is_none()
+            && let Some((_, edit)) = self.control.edits.front()
+            && let Err(sheet) = self.judge(edit)
+        {
+            if let Some((id, _)) = self.control.edits.pop_front() {
+                self.answer(id, sheet, now);
+            }
+        }
         let Control {
             edits,
             writing,
@@ -373,11 +382,14 @@ impl Reactor {
             }
             Edit::AddRoute { caller, called } => {
                 let (caller, called) = (caller.as_str(), called.as_str());
-                config.routes.push(Route {
-                    caller: caller.into(),
-                    called: called.into(),
-                    line: 0,
-                });
+                // A reload may have read it from the file already.
+                if !config.routes.iter().any(|route| *route.caller == *caller) {
+                    config.routes.push(Route {
+                        caller: caller.into(),
+                        called: called.into(),
+                        line: 0,
+                    });
+                }
                 format!("\tSalara: add '{caller}:{called}' to route table")
             }
             Edit::DelRoute { caller } => {
@@ -395,7 +407,7 @@ impl Reactor {
 /// `show conf`
 fn show_conf(path: &Path) -> Sheet {
     let file = path.display();
-    match fs::read(path) {
+    match files::read(path) {
         Ok(bytes) => {
             let text = printable(&String::from_utf8_lossy(&bytes));
             let mut sheet = Sheet::done(format!("\tConfiguration file '{file}' present:\n{text}"));

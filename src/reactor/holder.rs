@@ -13,6 +13,9 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) fn holder(address: SocketAddr) -> Option<String> {
     let mark = format!("socket:[{}]", inode(address)?);
     let processes = fs::read_dir("/proc").ok()?.flatten();
+    // Beside the numbers there are `self` and others, which name a process twice.
+    let is_number = |name: &std::ffi::OsStr| name.to_string_lossy().parse::<u32>().is_ok();
+    let processes = processes.filter(|process| is_number(&process.file_name()));
     let holder = processes.map(|process| process.path()).find(|process| {
         let files = fs::read_dir(process.join("fd")).into_iter().flatten();
         let mut links = files

@@ -52,28 +52,46 @@ impl Reactor {
     fn try_reload(&mut self, now: Instant) -> Result<Vec<String>, String> {
         let (mut config, mut told) = (self.read)(&self.path)?;
         let old = Rc::clone(&self.config);
-        let is_moved = config.url.rest_server != old.url.rest_server;
+        let is_moved = config.url.rest_server != old.url.rest_server || self.bound.is_none();
+        let (agi, old_agi) = (config.url.agi_server, old.url.agi_server);
+        let agi_moves = agi != old_agi || agi.is_some() != self.calls.bound().is_some();
         let is_told_elsewhere = config.log_to != old.log_to;
         if is_told_elsewhere {
             logging::reopen(Some(&config.log_to))?;
         }
-        if is_moved && let Err(error) = self.listen(&config, now) {
-            if is_told_elsewhere {
-                drop(logging::reopen(Some(&old.log_to)));
-            }
-            return Err(error.to_string());
+        let port = config.url.rest_server.port();
+        if is_moved && agi_moves && self.calls.bound().is_some_and(|at| at.port() == port) {
+            // The other door leaves the port that is wanted.
+            self.close_to_calls(now);
         }
-        let (agi, old_agi) = (config.url.agi_server, old.url.agi_server);
-        if (agi != old_agi || agi.is_some() != self.calls.bound().is_some())
-            && let Err(error) = self.listen_for_calls(&config, now)
-        {
+        let mut heard = if is_moved {
+            self.listen(&config, now)
+        } else {
+            Ok(())
+        };
+        let has_moved = is_moved && heard.is_ok();
+        if agi_moves && heard.is_ok() {
+            heard = self.listen_for_calls(&config, now);
+        }
+        if let Err(why) = heard {
+            // All as it was.
             if is_told_elsewhere {
                 drop(logging::reopen(Some(&old.log_to)));
             }
-            if is_moved && let Err(error) = self.listen(&old, now) {
-                error!(target: "rest", "{error}");
+            let back = if has_moved {
+                self.listen(&old, now)
+            } else {
+                Ok(())
+            };
+            let calls_back = if old_agi.is_some() && self.calls.bound().is_none() {
+                self.listen_for_calls(&old, now)
+            } else {
+                Ok(())
+            };
+            for error in [back, calls_back].into_iter().filter_map(Result::err) {
+                error!(target: "salara", "{error}");
             }
-            return Err(error.to_string());
+            return Err(why.to_string());
         }
         // From here on nothing fails.
         if !is_moved {
@@ -103,7 +121,10 @@ impl Reactor {
             late.iter()
                 .map(|key| format!("{key}: counts from the next start")),
         );
-        self.access = Access::new(&config.security, self.bound);
+        self.access = Access::new(
+            &config.security,
+            self.bound.unwrap_or(config.url.rest_server),
+        );
         let is_elsewhere = config.ami != old.ami;
         self.session.reconnect(
             &event_mask(&config),
@@ -126,9 +147,14 @@ impl Reactor {
     /// Listens for REST requests where it is told to, and no more where it did.
     pub(super) fn listen(&mut self, config: &Config, now: Instant) -> Result<(), RunError> {
         let address = config.url.rest_server;
-        let was = Some(self.bound);
-        self.bound = self.listen_at(Kind::Rest, "rest_server", address, was, config, now)?;
-        info!(target: "rest", "listening on {}", self.bound);
+        let was = self.bound;
+        let bound = self.listen_at(Kind::Rest, "rest_server", address, was, config, now);
+        if !self.clients.has(Kind::Rest) {
+            self.bound = None;
+        }
+        let bound = bound?;
+        self.bound = Some(bound);
+        info!(target: "rest", "listening on {bound}");
         Ok(())
     }
 

@@ -81,6 +81,40 @@ fn a_change_counts_at_once_and_touches_no_other_byte() {
 }
 
 #[test]
+fn equal_routes_at_once_become_one() {
+    let salara = Salara::start(ALONE);
+    let said: Vec<(Option<i32>, String, String)> = std::thread::scope(|scope| {
+        let ask = || salara.verb(&["set", "route", "555", "1"]);
+        let asked: Vec<_> = (0..6).map(|_| scope.spawn(ask)).collect();
+        asked.into_iter().map(|ask| ask.join().unwrap()).collect()
+    });
+    let added = said.iter().filter(|(code, ..)| *code == Some(0)).count();
+    let refused = said
+        .iter()
+        .filter(|(.., err)| err.contains("'555:1' already exist"))
+        .count();
+    assert_eq!((added, refused), (1, 5), "{said:?}");
+    let table = "\tSalara route table (caller:called):\n\t8003:0000\n\t555:1\n";
+    assert_eq!(done(&salara, "show route"), table);
+}
+
+#[test]
+fn routes_beside_reloads_stand_once_in_the_table() {
+    let salara = Salara::start(ALONE);
+    std::thread::scope(|scope| {
+        for n in 60..72 {
+            let salara = &salara;
+            scope.spawn(move || salara.verb(&["set", "route", &n.to_string(), "1"]));
+            scope.spawn(move || salara.verb(&["reload"]));
+        }
+    });
+    let table = done(&salara, "show route");
+    for n in 60..72 {
+        assert_eq!(table.matches(&format!("\t{n}:1\n")).count(), 1, "{table}");
+    }
+}
+
+#[test]
 fn what_cannot_be_written_does_not_count() {
     let salara = Salara::start(ALONE);
     let file = salara.dir().join("salara.conf");

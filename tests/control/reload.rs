@@ -10,6 +10,7 @@ use super::{ALONE, done, refused};
 use crate::support::daemon::{Salara, scratch_dir};
 use crate::support::events_ami::EventsAmi;
 use crate::support::golden;
+use crate::support::ports::Ports;
 use crate::support::rest::{self, Client};
 
 fn rewrite(salara: &Salara, text: &str) {
@@ -134,6 +135,57 @@ fn a_listener_moves_and_its_clients_stay() {
         TcpStream::connect(old).is_err(),
         "nobody listens there any more"
     );
+}
+
+#[test]
+fn doors_may_change_places_or_take_each_other_s() {
+    let ports = Ports::take();
+    let at = |n: u16| format!("127.0.0.1:{}", ports.port(n));
+    let doors = |rest: &str, agi: &str| {
+        let text = ALONE.replace("127.0.0.1:0", rest);
+        text.replace("agi_server=off", &format!("agi_server={agi}"))
+    };
+    let salara = Salara::start(&doors(&at(1), &at(2)));
+    // There and back; one at the place of the other, which is closed; and as before.
+    for (rest, agi) in [
+        (at(2), at(1)),
+        (at(1), at(2)),
+        (at(2), "off".to_owned()),
+        (at(1), at(2)),
+    ] {
+        rewrite(&salara, &doors(&rest, &agi));
+        done(&salara, "reload");
+        assert_eq!(listens(&salara).to_string(), rest);
+        assert_eq!(rest::post(rest.parse().unwrap(), "{}").status, 400);
+        let calls = TcpStream::connect(&*at(if rest == at(1) { 2 } else { 1 }));
+        assert_eq!(calls.is_ok(), agi != "off", "{agi}");
+    }
+    // What cannot be leaves both doors where they are.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (rest, agi) in [(&at(2), &taken), (&taken, &at(1))] {
+        rewrite(&salara, &doors(rest, agi));
+        let why = refused(&salara, "reload");
+        assert!(
+            why.contains(&format!("pid {}", std::process::id())),
+            "{why}"
+        );
+        assert_eq!(listens(&salara).to_string(), at(1));
+        assert_eq!(rest::post(at(1).parse().unwrap(), "{}").status, 400);
+        assert!(TcpStream::connect(&*at(2)).is_ok());
+    }
+}
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let salara = Salara::start(ALONE);
+    let file = salara.dir().join("salara.conf");
+    fs::remove_file(&file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&file).status();
+    assert!(made.unwrap().success());
+    assert!(refused(&salara, "reload").contains("not a file"));
+    assert!(refused(&salara, "show conf").contains("not a file"));
+    assert_eq!(salara.post("{}").status, 400);
 }
 
 #[test]
