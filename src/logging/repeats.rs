@@ -1,7 +1,7 @@
 //! What a peer makes the log say again and again.
 //!
 //! This file owns the count. It must not know what the lines say: lines are alike when the same
-//! place in the source writes them. Time is an argument.
+//! place in the source writes them, and decisions about calls are not. Time is an argument.
 //!
 //! The surprising fact: the first few of a minute are said aloud, for two callers refused at once
 //! are two stories; only a crowd is a number.
@@ -13,6 +13,9 @@ use log::{Level, Record};
 /// So many alike are said in each [`SPAN`]. Some places hold back by themselves and speak at each
 /// power of two: they are not to be cut short.
 const ALOUD: u32 = 16;
+/// What became of a call is wanted of each call, most of all when none goes well. One place tells
+/// it of all; this is far more than calls come in.
+const CALLS: u32 = 1_000;
 pub(super) const SPAN: Duration = Duration::from_secs(60);
 
 /// The places that spoke within the last minute.
@@ -56,10 +59,15 @@ impl Repeats {
             return true;
         };
         place.count = place.count.saturating_add(1);
-        if place.count <= ALOUD {
+        let aloud = if record.target() == "call" {
+            CALLS
+        } else {
+            ALOUD
+        };
+        if place.count <= aloud {
             return true;
         }
-        let count = place.count - ALOUD;
+        let count = place.count - aloud;
         let unsaid = place.unsaid.get_or_insert_with(|| Unsaid {
             count,
             level: record.level(),
