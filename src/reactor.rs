@@ -220,7 +220,6 @@ impl Reactor {
         self.engine.handle_end();
         self.drain(now);
         self.posts.stop(now);
-        self.control.stop();
         logging::finish(now);
         info!(target: "salara", "stopped");
         Ok(())
@@ -269,12 +268,17 @@ impl Reactor {
     fn turn(&mut self, buffer: &mut [u8], now: Instant) {
         if self.stop_asked && self.stop_at.is_none() {
             self.stop_at = Some(now + STOP);
+            self.clients.close_all(now);
+            self.control.stop();
+            // Who has waited at a door has perhaps said already what for.
+            self.clients.read(buffer, now);
+            self.serve(now);
             self.clients.close_soon();
             self.supervisor.stopping();
             self.engine.handle_stop(now);
             self.drain(now);
         }
-        if std::mem::take(&mut self.reload_asked) {
+        if std::mem::take(&mut self.reload_asked) && self.stop_at.is_none() {
             self.reload(now);
         }
         self.supervisor.handle_timeout(now);

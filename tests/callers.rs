@@ -210,3 +210,48 @@ fn a_reload_moves_the_door_and_the_crm_but_no_caller_who_is_inside() {
     assert!(found(&call(new.parse().unwrap(), "7002").0));
     assert_eq!((crm.requests().len(), other.requests().len()), (1, 1));
 }
+
+#[test]
+fn each_of_sixty_calls_is_told_of_while_the_crm_is_down() {
+    let salara = Salara::start(
+        "[event]\nverbose=1\n[url]\nrest_server=127.0.0.1:0\nagi_server=127.0.0.1:0\n\
+         dest_url=http://127.0.0.1:1/\ndest_url_event=\n[ami]\nport=1\nsecret=x\n",
+    );
+    crowd(door(&salara), 60);
+    for n in 0..60 {
+        let line = salara.wait_log(&format!("SIP/7{n:03}-00000001"));
+        assert!(line.contains(&format!("1.7{n:03}")), "{line}");
+    }
+}
+
+#[test]
+fn who_comes_after_a_stop_is_turned_away_at_once() {
+    let crm = slow(Duration::ZERO);
+    let mut salara = start(&crm, "");
+    let door = door(&salara);
+    // Half of a second request keeps salara from ending.
+    let mut owed = connect(salara.addr());
+    let request = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
+    owed.write_all(&[request, &request[..30]].concat()).unwrap();
+    let mut byte = [0; 4_096];
+    assert!(owed.read(&mut byte).unwrap() > 0);
+    salara.signal("TERM");
+    salara.wait_log("stopping");
+    for place in [door, salara.addr()] {
+        while let Ok(mut late) = TcpStream::connect(place) {
+            late.set_read_timeout(Some(SOON)).unwrap();
+            assert!(!late.read(&mut byte).is_ok_and(|count| count > 0));
+        }
+    }
+    assert!(!salara.dir().join("salara.ctl").exists());
+    // It has not simply ended: it waits for the other half.
+    owed.set_nonblocking(true).unwrap();
+    let nothing = owed.read(&mut byte).unwrap_err();
+    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    owed.set_nonblocking(false).unwrap();
+    owed.write_all(&request[30..]).unwrap();
+    let mut reply = String::new();
+    owed.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 400 "), "{reply}");
+    assert_eq!(salara.stop().code(), Some(0));
+}

@@ -23,6 +23,8 @@ use crate::engine::ConnId;
 
 /// Connections accepted in one turn, so that a flood of them leaves time for the rest.
 const ACCEPTS: usize = 64;
+/// Turns for those who wait at a door that goes: the kernel lets no more wait than these take in.
+const LAST_TURNS: usize = 16;
 /// Bytes read from one client in one turn.
 const READS: usize = 8 * 1024;
 /// When there are no more files and nobody to take one from, accepting rests for so long.
@@ -95,6 +97,9 @@ impl Clients {
         registry: &Registry,
         now: Instant,
     ) -> io::Result<()> {
+        if self.is_closed {
+            return Ok(());
+        }
         // The old listener has the token until it is dropped, and one token may serve both.
         registry.register(&mut *listener, kind.token(), Interest::READABLE)?;
         let Some(at) = self.doors.iter().position(|door| door.kind == kind) else {
@@ -112,8 +117,7 @@ impl Clients {
             return Ok(());
         };
         // Who already waits at the old one would be turned away with it.
-        self.ready_to_accept(kind);
-        self.admit(at, now);
+        self.let_in(at, now);
         if let Some(door) = self.doors.get_mut(at) {
             door.listener = listener;
             door.greet = greet;
@@ -124,8 +128,7 @@ impl Clients {
     /// Closes a door: who waits at it is let in, and who has come in by it stays.
     pub(super) fn close(&mut self, kind: Kind, now: Instant) {
         if let Some(at) = self.doors.iter().position(|door| door.kind == kind) {
-            self.ready_to_accept(kind);
-            self.admit(at, now);
+            self.let_in(at, now);
             self.doors.remove(at);
         }
     }
@@ -135,6 +138,16 @@ impl Clients {
         self.doors.iter().any(|door| door.kind == kind)
     }
 
+    /// Closes all doors for good. Who comes later is refused by the kernel at once, and need not
+    /// wait to be told nothing.
+    pub(super) fn close_all(&mut self, now: Instant) {
+        for at in 0..self.doors.len() {
+            self.let_in(at, now);
+        }
+        self.doors.clear();
+        self.is_closed = true;
+    }
+
     /// Makes the machines of those who come in by a door from now on.
     pub(super) fn greet(&mut self, kind: Kind, greet: Greeting) {
         if let Some(door) = self.doors.iter_mut().find(|door| door.kind == kind) {
@@ -142,12 +155,8 @@ impl Clients {
         }
     }
 
-    /// Lets nobody in any more, and everybody go who is owed nothing.
+    /// Lets everybody go who is owed nothing.
     pub(super) fn close_soon(&mut self) {
-        self.is_closed = true;
-        for door in &mut self.doors {
-            door.acceptable = false;
-        }
         let all: Vec<ConnId> = self.clients.iter().map(|(id, _)| id).collect();
         for id in all {
             if let Some(client) = self.clients.get_mut(id) {
@@ -165,7 +174,7 @@ impl Clients {
     /// Takes note that someone wants to connect.
     pub(super) fn ready_to_accept(&mut self, kind: Kind) {
         for door in &mut self.doors {
-            door.acceptable |= door.kind == kind && !self.is_closed;
+            door.acceptable |= door.kind == kind;
         }
     }
 
@@ -190,6 +199,16 @@ impl Clients {
             self.rest_until = None;
         }
         for at in 0..self.doors.len() {
+            self.admit(at, now);
+        }
+    }
+
+    /// Takes in those who wait at a door that is to go.
+    fn let_in(&mut self, at: usize, now: Instant) {
+        if let Some(door) = self.doors.get_mut(at) {
+            door.acceptable = true;
+        }
+        for _ in 0..LAST_TURNS {
             self.admit(at, now);
         }
     }
@@ -510,6 +529,25 @@ mod tests {
         clients.read(&mut [0; 64], now);
         let wish = clients.poll_wish();
         assert!(matches!(wish, Some((_, _, Wish::Request(_)))), "{wish:?}");
+    }
+
+    #[test]
+    fn the_end_lets_in_who_waits_and_leaves_no_door_open() {
+        let (poll, now) = (Poll::new().unwrap(), start());
+        let mut clients = Clients::new();
+        let (door, address) = listener();
+        clients
+            .open(Kind::Rest, door, greeting(), poll.registry(), now)
+            .unwrap();
+        let waiting: Vec<_> = (0..100).map(|_| TcpStream::connect(address)).collect();
+        clients.close_all(now);
+        assert_eq!(clients.clients.iter().count(), waiting.len());
+        assert!(TcpStream::connect(address).is_err());
+        let (door, address) = listener();
+        clients
+            .open(Kind::Rest, door, greeting(), poll.registry(), now)
+            .unwrap();
+        assert!(TcpStream::connect(address).is_err());
     }
 
     #[test]
