@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::ami::session::Credentials;
 use crate::config::AmiSettings;
 use crate::config::account::{ManagerFiles, find_account};
-use crate::files;
+use crate::file;
 
 mod setup;
 
@@ -74,7 +74,7 @@ struct Disk;
 
 impl ManagerFiles for Disk {
     fn read(&self, path: &Path) -> io::Result<String> {
-        files::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        file::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {

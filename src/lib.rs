@@ -23,7 +23,7 @@
 //!      └── reactor: mio, the clock, threads, read and write      config: read, passed in
 //! ```
 //!
-//! - Pure: all but `reactor`, `account`, `client`, `files`, `logging`, `main`, and in `crm` the
+//! - Pure: all but `reactor`, `account`, `client`, `file`, `logging`, `main`, and in `crm` the
 //!   threads (`worker` and `lookup`, with `client`, `hosts`, `trust` and its stand-in `plain`) and the
 //!   files (`spool`). They know no sockets, files, threads or clocks; time is an argument. A test
 //!   keeps them so.
@@ -34,7 +34,7 @@
 
 pub mod backoff;
 
-pub mod files;
+pub mod file;
 
 pub mod value;
 

@@ -70,6 +70,11 @@ pub fn start(to: &LogTo, verbose: Verbosity) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether the log could go there. Nothing is made: the file is to be its who runs, not who asks.
+pub fn check(to: &LogTo) -> Result<(), String> {
+    sink::check(to)
+}
+
 /// Changes how much is logged.
 pub fn set_verbosity(verbose: Verbosity) {
     let dumps = verbose == Verbosity::Dump;

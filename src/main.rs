@@ -5,7 +5,6 @@
 
 use std::collections::hash_map::RandomState;
 use std::env;
-use std::fs;
 use std::hash::BuildHasher;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ use salara::ami::instance::Instance;
 use salara::config::{Config, LogTo, Parsed, Severity};
 use salara::crm::target::Target;
 use salara::crm::trust;
-use salara::files;
+use salara::file;
 use salara::logging;
 use salara::reactor::{self, Setup};
 
@@ -71,6 +70,12 @@ fn check(file: &Path) -> ExitCode {
     }
     for line in unhonoured(file, &parsed) {
         complain(&line);
+    }
+    match (logging::check(&parsed.config.log_to), &parsed.config.log_to) {
+        // Its daemon may be started later; salara does not wait for it.
+        (Err(why), LogTo::Syslog(_)) => complain(&why),
+        (Err(why), _) => return refuse(&why),
+        (Ok(()), _) => {}
     }
     match reactor::account(&parsed.config, file) {
         Ok(where_to) => print(&format!("{}: ok, AMI at {where_to}\n", file.display())),
@@ -185,18 +190,14 @@ fn make_if_missing(file: &Path) -> Result<(), String> {
     if file.exists() {
         return Ok(());
     }
-    // A file that is only half written would be taken for the administrator's.
-    let mut unfinished = file.as_os_str().to_owned();
-    unfinished.push(".new");
-    let made = fs::write(&unfinished, SHIPPED).and_then(|()| fs::rename(&unfinished, file));
-    match made {
+    // It may come to hold secrets.
+    match file::create(file, SHIPPED, None) {
         Ok(()) => {
             let file = file.display();
             complain(&format!("{file}: not there, so a new one was written"));
             Ok(())
         }
         Err(error) => {
-            drop(fs::remove_file(&unfinished));
             let file = file.display();
             Err(format!("{file}: not there, and cannot be written: {error}"))
         }
@@ -204,7 +205,7 @@ fn make_if_missing(file: &Path) -> Result<(), String> {
 }
 
 fn load(file: &Path) -> Result<Parsed, String> {
-    match files::read(file) {
+    match file::read(file) {
         // The old files carry comments in any charset.
         Ok(bytes) => Ok(Config::parse(&String::from_utf8_lossy(&bytes))),
         Err(error) => Err(format!("{}: {error}", file.display())),

@@ -17,6 +17,7 @@ mod support;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use support::asterisk::{self, Asterisk, Version};
@@ -112,6 +113,9 @@ fn a_missing_file_is_written_and_can_be_started_with() {
         fs::read_to_string(&file).unwrap(),
         include_str!("../salara.conf")
     );
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640, "it may come to hold secrets");
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
     let (code, out, _) = run(&["-c", file.to_str().unwrap(), "--check"]);
     assert_eq!(code, Some(0));
     assert!(out.contains("ok"), "{out}");

@@ -179,12 +179,19 @@ fn a_file_that_cannot_be_opened_is_told_where_it_can_be_seen() {
     let dir = scratch_dir();
     let file = dir.join("salara.conf");
     fs::write(&file, format!("[log]\nlog_to={}/no/log\n", dir.display())).unwrap();
-    let (code, _, err) = run(&["-c", file.to_str().unwrap()]);
-    assert_eq!(code, Some(2));
-    assert!(
-        err.starts_with("salara: log_to: /") && err.contains("No such file"),
-        "{err}"
-    );
+    for more in [&["--check"][..], &[]] {
+        let (code, _, err) = run(&[&["-c", file.to_str().unwrap()], more].concat());
+        assert_eq!(code, Some(2));
+        assert!(
+            err.starts_with("salara: log_to: /") && err.contains("No such file"),
+            "{err}"
+        );
+    }
+    // Who only asks does not become the file's owner.
+    fs::write(&file, format!("[log]\nlog_to={}/log\n", dir.display())).unwrap();
+    let (code, _, err) = run(&["-c", file.to_str().unwrap(), "--check"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(!dir.join("log").exists());
 
     // What ends it is told on stderr too: who starts it looks there.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -279,3 +279,14 @@ fn asterisk_s_group_may_read_the_file() {
         assert!(!out.contains("group is not known"), "{out}");
     }
 }
+
+#[test]
+fn what_a_kill_left_half_written_stands_in_nobody_s_way() {
+    let etc = Etc::new(&format!("{GENERAL}#include manager.d/*.conf\n"));
+    fs::create_dir(etc.0.join("manager.d")).unwrap();
+    fs::write(etc.0.join("manager.d/salara.conf.new"), "[sal").unwrap();
+    let (code, _, err) = etc.setup(&[]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(etc.read("manager.d/salara.conf").contains("\nwrite="));
+    assert!(!etc.0.join("manager.d/salara.conf.new").exists());
+}

@@ -6,14 +6,15 @@
 //! The surprising fact: no file is ever changed. What is there is another's, so the account gets a
 //! file of its own where manager.conf includes such files, and else is only shown.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::Path;
 
 use super::{Disk, manager_conf};
 use crate::config::Config;
 use crate::config::account::{AccountError, find_account, find_room};
+use crate::file;
 
 /// The name of the file.
 const NAME: &str = "salara.conf";
@@ -141,25 +142,18 @@ fn group(manager_conf: &Path) -> Option<u32> {
 
 /// Never over a file that is there; and if it cannot be written whole, not at all.
 fn write_new(path: &Path, text: &str, group: Option<u32>) -> io::Result<()> {
-    let give = |path: &Path| match group {
-        Some(group) => chown(path, None, Some(group)),
-        None => Ok(()),
-    };
     let directory = path.parent().unwrap_or_else(|| Path::new("."));
-    if !directory.exists() {
+    let is_new = !directory.exists();
+    if is_new {
         fs::DirBuilder::new().mode(0o750).create(directory)?;
-        give(directory)?;
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o640)
-        .open(path)?;
-    let written = give(path)
-        .and_then(|()| file.write_all(text.as_bytes()))
-        .and_then(|()| file.sync_all());
-    if written.is_err() {
-        drop(fs::remove_file(path));
+    let given = match group {
+        Some(_) if is_new => chown(directory, None, group),
+        _ => Ok(()),
+    };
+    let written = given.and_then(|()| file::create(path, text, group));
+    if written.is_err() && is_new {
+        drop(fs::remove_dir(directory));
     }
     written
 }

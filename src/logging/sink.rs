@@ -149,6 +149,31 @@ impl Sink {
     }
 }
 
+pub(super) fn check(to: &LogTo) -> Result<(), String> {
+    let (path, tried) = match to {
+        LogTo::Stderr => return Ok(()),
+        LogTo::File(path) => {
+            let file = OpenOptions::new()
+                .append(true)
+                .custom_flags(FLAGS)
+                .open(path);
+            let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
+            let tried = match file {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    std::fs::read_dir(directory.unwrap_or_else(|| Path::new("."))).map(drop)
+                }
+                tried => tried.map(drop),
+            };
+            (path, tried)
+        }
+        LogTo::Syslog(path) => {
+            let tried = UnixDatagram::unbound().and_then(|socket| socket.connect(path));
+            (path, tried)
+        }
+    };
+    tried.map_err(|error| format!("log_to: {}: {error}", path.display()))
+}
+
 fn retried(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match write() {

@@ -34,7 +34,7 @@ use crate::config::{Config, Route, printable};
 use crate::control::{self, FAILED, Info, SOCKETS, Sheet, TEST_EVENTS, Verb};
 use crate::crm::{JSON, Outcome};
 use crate::engine::ConnId;
-use crate::{files, logging};
+use crate::{file, logging};
 
 /// How long someone who may have the socket is waited for.
 const PROBE: Duration = Duration::from_secs(1);
@@ -407,7 +407,7 @@ impl Reactor {
 /// `show conf`
 fn show_conf(path: &Path) -> Sheet {
     let file = path.display();
-    match files::read(path) {
+    match file::read(path) {
         Ok(bytes) => {
             let text = printable(&String::from_utf8_lossy(&bytes));
             let mut sheet = Sheet::done(format!("\tConfiguration file '{file}' present:\n{text}"));

@@ -40,8 +40,21 @@ fn replace(path: &Path, new: &Path, text: &[u8]) -> io::Result<()> {
         .open(new)?;
     file.write_all(text)?;
     let is_ours = file.metadata().map(|new| (new.uid(), new.gid()))?;
-    if is_ours != (was.uid(), was.gid()) {
-        fchown(&file, Some(was.uid()), Some(was.gid()))?;
+    let keep = |what, id, kept: io::Result<()>| {
+        kept.map_err(|error| {
+            let why = reason(&error);
+            io::Error::new(
+                error.kind(),
+                format!("its {what} ({id}) cannot be kept: {why}"),
+            )
+        })
+    };
+    let (uid, gid) = (was.uid(), was.gid());
+    if is_ours.0 != uid {
+        keep("owner", uid, fchown(&file, Some(uid), None))?;
+    }
+    if is_ours.1 != gid {
+        keep("group", gid, fchown(&file, None, Some(gid)))?;
     }
     file.set_permissions(was.permissions())?;
     file.sync_all()?;

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ fn a_change_counts_at_once_and_touches_no_other_byte() {
     // Only root can give a file away, and an owner must be kept also then.
     let owner = fs::metadata(&real).unwrap().uid();
     let owner = if owner == 0 { 65_534 } else { owner };
-    std::os::unix::fs::chown(&real, Some(owner), None).unwrap();
+    chown(&real, Some(owner), None).unwrap();
 
     assert_eq!(
         done(&salara, "set verbose dump"),
@@ -133,6 +134,39 @@ fn what_cannot_be_written_does_not_count() {
         done(&salara, "show route"),
         "\tSalara route table (caller:called):\n\t8003:0000\n"
     );
+}
+
+/// As README.md sets it up: the file and its directory are the user's, and a link leads there. Only
+/// root can become another user; by itself the test then says so.
+#[test]
+fn another_user_writes_what_is_his_and_says_what_he_cannot_keep() {
+    const USER: u32 = 65_534;
+    let dir = scratch_dir();
+    let own = |path: &Path, user, group| chown(path, Some(user), Some(group));
+    if own(&dir, USER, USER).is_err() {
+        println!("not root: not shown here");
+        return fs::remove_dir_all(dir).unwrap();
+    }
+    let (etc, real) = (dir.join("etc"), dir.join("etc/salara.conf"));
+    fs::create_dir(&etc).unwrap();
+    fs::write(&real, ALONE).unwrap();
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o644)).unwrap();
+    symlink(&real, dir.join("salara.conf")).unwrap();
+    own(&etc, USER, USER).unwrap();
+    own(&real, USER, USER).unwrap();
+    let salara = Salara::start_as(USER, dir);
+    done(&salara, "set route 8100 8200");
+    let there = fs::metadata(&real).unwrap();
+    assert_eq!((there.uid(), there.gid()), (USER, USER));
+    for (user, group, what) in [(USER, 0, "group (0)"), (0, USER, "owner (0)")] {
+        own(&real, user, group).unwrap();
+        let said = refused(&salara, "set route 8101 8200");
+        let wanted = format!("its {what} cannot be kept: operation not permitted");
+        assert!(said.contains(&wanted), "{said}");
+        let there = fs::metadata(&real).unwrap();
+        assert_eq!((there.uid(), there.gid()), (user, group));
+    }
+    assert_eq!(fs::read_dir(&etc).unwrap().count(), 1);
 }
 
 #[test]

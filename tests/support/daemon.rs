@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -61,6 +62,15 @@ impl Salara {
         shell.args(["-c", &format!(r#"{first}; exec "$0" "$@""#)]);
         shell.arg(binary());
         Self::start_by(shell, &file, dir)
+    }
+
+    /// By another user, in a directory that is his to write in or not. Only root can do that.
+    #[allow(dead_code, reason = "not every suite has other users")]
+    pub fn start_as(user: u32, dir: PathBuf) -> Self {
+        let mut command = Command::new(binary());
+        command.uid(user).gid(user);
+        let file = dir.join("salara.conf");
+        Self::start_by(command, &file, dir)
     }
 
     fn start_with(file: &Path, dir: PathBuf) -> Self {
