@@ -75,7 +75,7 @@ size: release
 	tests/size $(RELEASE)
 
 # Static binaries of cross/targets, into target/dist; T=mips builds one, T='mips armv7' two.
-# The compiler and all else comes into CROSS_CACHE, about 600 MB: see cross/README.md.
+# The compiler and all else comes into CROSS_CACHE, about 300 MB to fetch: see cross/README.md.
 T ?= all
 cross:
 	cross/build $(T)
