@@ -12,13 +12,14 @@ use std::path::{Path, PathBuf};
 
 use super::link::reason;
 use crate::config::edit::Edit;
+use crate::file;
 
 /// Writes a change of a file: at any moment there is the old file or the new one, whole.
 pub(super) fn rewrite(path: &Path, edit: &Edit) -> Result<(), String> {
     let told = |error: io::Error| reason(&error);
     // A link goes on pointing where it does.
     let path = fs::canonicalize(path).map_err(told)?;
-    let text = edit.apply(&fs::read(&path).map_err(told)?)?;
+    let text = edit.apply(&file::read(&path).map_err(told)?)?;
     let new = beside(&path, ".new");
     let written = replace(&path, &new, &text);
     if written.is_err() {

@@ -185,6 +185,8 @@ fn what_is_no_file_is_not_waited_for() {
     assert!(made.unwrap().success());
     assert!(refused(&salara, "reload").contains("not a file"));
     assert!(refused(&salara, "show conf").contains("not a file"));
+    // Nor by the thread that writes: whatever is set later would wait behind it.
+    assert!(refused(&salara, "set route 5 6").contains("not a file"));
     assert_eq!(salara.post("{}").status, 400);
 }
 
