@@ -11,6 +11,13 @@ use super::printable_url;
 /// Keys whose values nobody sees.
 const SECRETS: [&str; 3] = ["secret", "rest_token", "signing_secret"];
 
+/// A key in other letters counts nowhere, but its value may well be the one that does elsewhere.
+fn is_secret(key: &str) -> bool {
+    SECRETS
+        .iter()
+        .any(|secret| key.eq_ignore_ascii_case(secret))
+}
+
 /// The text, with `***` where a secret is.
 pub fn printable(text: &str) -> String {
     let mut shown = String::new();
@@ -18,7 +25,7 @@ pub fn printable(text: &str) -> String {
     for (index, line) in text.lines().enumerate() {
         let entry = entries.next_if(|entry| entry.number == index + 1);
         match entry.map(|entry| entry.says) {
-            Some(Says::Setting { key, value }) if SECRETS.contains(&key) && !value.is_empty() => {
+            Some(Says::Setting { key, value }) if is_secret(key) && !value.is_empty() => {
                 shown.push_str(key);
                 shown.push_str("=***");
             }
@@ -45,5 +52,13 @@ mod tests {
         let shown = "[ami]\nsecret=***\n;secret=old\nsecret=\nrest_token=***\n\n\
                      dest_url=http://***@crm/x\ndest_url=http://crm/x ; y\nsigning_secret=***\n";
         assert_eq!(printable(text), shown);
+    }
+
+    #[test]
+    fn a_secret_whose_key_is_in_capitals_is_hidden_too() {
+        assert_eq!(
+            printable("REST_TOKEN=tokB\nSecret = x"),
+            "REST_TOKEN=***\nSecret=***\n"
+        );
     }
 }
