@@ -47,20 +47,29 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
     let mut socket = None;
     let (mut check, mut json) = (false, false);
     let (mut setup, mut is_dry) = (false, false);
+    // The last that says something about this run, not about the one that is asked.
+    let mut of_a_run = None;
     while let Some(word) = words.next() {
         match word.to_str() {
             Some("-h" | "--help") => return Ok(Command::Help),
             Some("-V" | "--version") => return Ok(Command::Version),
-            Some("-t" | "--check") => check = true,
+            Some("-t" | "--check") => (check, of_a_run) = (true, Some("--check")),
             Some("--json") => json = true,
             Some("setup") => setup = true,
             Some("--dry-run") if setup => is_dry = true,
             Some(option @ ("-c" | "--config" | "-s" | "--socket")) => match words.next() {
-                Some(path) if option.ends_with('c') || option.ends_with('g') => file = path.into(),
+                Some(path) if option.ends_with('c') || option.ends_with('g') => {
+                    (file, of_a_run) = (path.into(), Some("-c"));
+                }
                 Some(path) => socket = Some(path.into()),
                 None => return Err(format!("{option}: a file is wanted behind it")),
             },
             Some(verb) if !verb.starts_with('-') => {
+                if let Some(option) = of_a_run {
+                    return Err(format!(
+                        "{option}: of no use with {verb}, which asks the salara that runs"
+                    ));
+                }
                 let rest = words.map(|word| word.to_string_lossy().into_owned());
                 let mut words: Vec<String> = std::iter::once(verb.to_owned()).chain(rest).collect();
                 // What is sent may end in anything.
@@ -168,6 +177,18 @@ mod tests {
             read(&["--start"]),
             Err("\"--start\": not an argument salara knows".into())
         );
+        for (option, line) in [
+            ("-c", ["-c", "x", "reload"]),
+            ("--check", ["-t", "show", "info"]),
+        ] {
+            let verb = line
+                .iter()
+                .find(|word| **word == "reload" || **word == "show")
+                .unwrap();
+            let wanted =
+                format!("{option}: of no use with {verb}, which asks the salara that runs");
+            assert_eq!(read(&line), Err(wanted));
+        }
     }
 
     #[test]

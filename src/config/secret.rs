@@ -48,16 +48,33 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A URL as it may be logged: `http://user:word@crm/` becomes `http://***@crm/`.
+/// A URL as it may be logged: `http://user:word@crm/?key=x` becomes `http://***@crm/?key=***`. Many a
+/// CRM has its token there.
 pub fn printable_url(url: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Cow::Borrowed(url);
     };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    match authority.rsplit_once('@') {
-        Some((_, host)) => Cow::Owned(format!("{scheme}://***@{host}{path}")),
-        None => Cow::Borrowed(url),
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    if user.is_empty() && query.is_empty() {
+        return Cow::Borrowed(url);
     }
+    let user = if user.is_empty() { "" } else { "***@" };
+    let mut printable = format!("{scheme}://{user}{host}{path}");
+    for (number, field) in query
+        .split('&')
+        .filter(|field| !field.is_empty())
+        .enumerate()
+    {
+        printable.push(if number == 0 { '?' } else { '&' });
+        match field.split_once('=') {
+            Some((name, "")) => printable.push_str(&format!("{name}=")),
+            Some((name, _)) => printable.push_str(&format!("{name}=***")),
+            None => printable.push_str("***"),
+        }
+    }
+    Cow::Owned(printable)
 }
 
 #[cfg(test)]
@@ -85,12 +102,19 @@ mod tests {
     }
 
     #[test]
-    fn the_user_part_of_a_url_is_not_printed() {
+    fn the_user_and_the_values_of_a_url_are_not_printed() {
         for (url, printed) in [
             ("http://crm/phone", "http://crm/phone"),
             ("http://a:b@crm/phone", "http://***@crm/phone"),
             ("https://a:b@c@crm:3000", "https://***@crm:3000"),
-            ("http://crm/?from=a@b", "http://crm/?from=a@b"),
+            ("http://crm/?from=a@b", "http://crm/?from=***"),
+            (
+                "https://crm/x?api_key=hush&phone=",
+                "https://crm/x?api_key=***&phone=",
+            ),
+            ("http://a:b@crm?hush", "http://***@crm?***"),
+            ("http://crm/in?phone=", "http://crm/in?phone="),
+            ("http://crm/in?", "http://crm/in?"),
             ("crm/phone", "crm/phone"),
         ] {
             assert_eq!(printable_url(url), printed);
