@@ -271,9 +271,13 @@ fn what_a_peer_repeats_is_said_a_few_times_and_counted() {
         assert_eq!(salara.post("{}").status, 401);
     }
     assert_eq!(salara.stop().code(), Some(0));
-    salara.wait_log("84 more like this within a minute: 127.0.0.1: refused: ");
+    // How many are said before the count depends a little on how long the hundred take.
+    let told = salara.wait_log(" more like this within a minute: 127.0.0.1: refused: ");
+    let counted = told.split("rest: ").nth(1).unwrap().split(' ').next();
+    let counted: usize = counted.unwrap().parse().unwrap();
     let said = |line: &&String| line.contains("] rest: 127.0.0.1: refused");
-    assert_eq!(salara.log().iter().filter(said).count(), 16);
+    assert_eq!(salara.log().iter().filter(said).count(), 100 - counted);
+    assert!((80..=90).contains(&counted), "{told}");
 }
 
 #[test]

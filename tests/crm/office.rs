@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::support::crm::{Answer, Crm, Request};
-use crate::support::daemon::Salara;
+use crate::support::daemon::{Salara, is_emulated};
 use crate::support::events_ami::{EventsAmi, newexten};
 use crate::support::rest;
 
@@ -180,8 +180,7 @@ impl Drop for RestClient {
             let worst = worst.expect("a client was not answered");
             println!("REST: slowest answer {worst:?}");
             // An emulated processor is slow by itself.
-            let emulated = std::env::var_os("SALARA_EMULATED").is_some();
-            let blocked = if emulated { BLOCKED * 10 } else { BLOCKED };
+            let blocked = if is_emulated() { BLOCKED * 10 } else { BLOCKED };
             assert!(worst < blocked, "{worst:?}");
         }
     }

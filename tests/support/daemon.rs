@@ -305,6 +305,11 @@ pub fn scratch_dir() -> PathBuf {
     dir
 }
 
+/// Whether the binary runs on an emulated processor, which is ten times as slow.
+pub fn is_emulated() -> bool {
+    env::var_os("SALARA_EMULATED").is_some()
+}
+
 /// The binary under test: cargo's, or the one `SALARA` names (the demo and the cross builds).
 pub fn binary() -> PathBuf {
     let built = option_env!("CARGO_BIN_EXE_salara").map(Into::into);
