@@ -105,7 +105,11 @@ fn routes_beside_reloads_stand_once_in_the_table() {
     std::thread::scope(|scope| {
         for n in 60..72 {
             let salara = &salara;
-            scope.spawn(move || salara.verb(&["set", "route", &n.to_string(), "1"]));
+            // Of many at once some are turned away where salara is slow, and say so: they ask again.
+            scope.spawn(move || {
+                let set = || salara.verb(&["set", "route", &n.to_string(), "1"]).0;
+                assert!((0..20).any(|_| set() == Some(0)), "{n} is turned away");
+            });
             scope.spawn(move || salara.verb(&["reload"]));
         }
     });
