@@ -80,7 +80,7 @@ T ?= all
 cross:
 	cross/build $(T)
 
-# Those that CI builds and runs each time: the largest, a 32-bit and a big-endian one.
+# Three that stand for all: the largest, a 32-bit and a big-endian one.
 CI_TARGETS = x86_64 armv7 mips
 cross-ci: prerequisites test-tools
 	cross/build $(CI_TARGETS)
