@@ -346,6 +346,30 @@ fn a_disk_that_refuses_in_the_middle_of_a_backlog_keeps_the_order() {
 }
 
 #[test]
+fn a_disk_that_comes_late_with_events_and_full_hides_none_that_is_in_memory_alone() {
+    let mut world = World::new();
+    world.refuses = true;
+    world.push(3);
+    world.turn();
+    // It is there now, with an event of an earlier run, and takes nothing more.
+    world.disk.push(Record {
+        webhook_id: "salara-0-0-e1".into(),
+        call: "0".into(),
+        body: "99".into(),
+        is_done: false,
+        is_passed: false,
+    });
+    world.backlog.add_disk(1);
+    world.turn();
+    assert_eq!(world.backlog.unstored_len(), 3);
+    world.refuses = false;
+    world.wait(10_000);
+    assert_eq!(world.on_disk(), [99, 0, 1, 2]);
+    world.take_all();
+    assert_eq!((world.taken.len(), world.on_disk().len()), (4, 0));
+}
+
+#[test]
 fn what_makes_room_is_counted_and_not_tried_again() {
     let mut world = World::new();
     world.push(2_000);
