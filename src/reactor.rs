@@ -41,6 +41,7 @@ mod reload;
 mod rewrite;
 mod shelf;
 mod slots;
+mod socket_file;
 mod sockets;
 mod supervisor;
 mod trouble;
@@ -113,10 +114,10 @@ struct Reactor {
     signals: Signals,
     link: Link,
     session: Session,
+    control: Control,
     clients: Clients,
     /// Where REST requests come in, if they do.
     bound: Option<SocketAddr>,
-    control: Control,
     access: Access,
     engine: Engine,
     posts: Posts,
@@ -189,11 +190,10 @@ impl Reactor {
         let listening = reactor
             .listen(&config, now)
             .and_then(|()| reactor.listen_for_calls(&config, now));
-        match listening {
-            Ok(()) => reactor.control.announce(),
-            Err(_) => reactor.control.stop(),
-        }
-        listening.map(|()| reactor)
+        listening.map(|()| {
+            reactor.control.announce();
+            reactor
+        })
     }
 
     fn run(mut self) -> Result<(), RunError> {
@@ -268,8 +268,8 @@ impl Reactor {
     fn turn(&mut self, buffer: &mut [u8], now: Instant) {
         if self.stop_asked && self.stop_at.is_none() {
             self.stop_at = Some(now + STOP);
-            self.clients.close_all(now);
             self.control.stop();
+            self.clients.close_all(now);
             // Who has waited at a door has perhaps said already what for.
             self.clients.read(buffer, now);
             self.serve(now);

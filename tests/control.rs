@@ -23,15 +23,13 @@ mod crm;
 mod file;
 #[path = "control/reload.rs"]
 mod reload;
+#[path = "control/socket.rs"]
+mod socket;
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use support::daemon::{Salara, binary, run, scratch_dir, signal};
+use support::daemon::{Salara, run};
 
 /// A salara without an Asterisk: nobody listens on port 1.
 const ALONE: &str = "[general]\ndefault=710\n[route]\n8003:0000\n[event]\nverbose=1\n[url]\n\
@@ -130,79 +128,6 @@ fn that_none_runs_is_said_in_those_words() {
     drop(UnixListener::bind(&socket).unwrap());
     assert!(socket.exists());
     assert_eq!(salara.verb(&["reload"]).0, Some(3));
-}
-
-#[test]
-fn a_dead_salara_s_socket_is_taken_over_and_is_for_the_owner_only() {
-    let dir = scratch_dir();
-    drop(UnixListener::bind(dir.join("salara.ctl")).unwrap());
-    let salara = Salara::start_in(dir, ALONE);
-    done(&salara, "show info");
-    let socket = fs::metadata(salara.dir().join("salara.ctl")).unwrap();
-    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
-}
-
-#[test]
-fn a_second_salara_is_told_which_one_has_the_socket() {
-    let salara = Salara::start(ALONE);
-    let dir = salara.dir().to_str().unwrap().to_owned();
-    let (conf, socket) = (format!("{dir}/salara.conf"), format!("{dir}/salara.ctl"));
-    let (code, _, err) = run(&["-c", &conf, "-s", &socket]);
-    assert_eq!(code, Some(1));
-    let wanted = format!("another salara (pid {}) runs on {socket}", salara.pid());
-    assert!(err.contains(&wanted), "{err}");
-    done(&salara, "show info");
-}
-
-#[test]
-fn a_socket_that_was_asked_for_and_cannot_be_made_ends_it() {
-    let dir = scratch_dir();
-    let conf = dir.join("salara.conf");
-    fs::write(&conf, ALONE).unwrap();
-    let conf = conf.to_str().unwrap();
-    let (code, _, err) = run(&["-c", conf, "-s", "/nowhere/salara.ctl"]);
-    assert_eq!(code, Some(1));
-    assert!(err.contains("/nowhere/salara.ctl: "), "{err}");
-    // A slip of the finger costs no file.
-    let (code, _, err) = run(&["-c", conf, "-s", conf]);
-    assert_eq!(code, Some(1));
-    assert!(err.contains("it is there, and no socket"), "{err}");
-    assert_eq!(fs::read_to_string(conf).unwrap(), ALONE);
-    fs::remove_dir_all(dir).unwrap();
-}
-
-#[test]
-fn without_a_place_for_a_socket_it_runs_and_says_so() {
-    let places = ["/var/run/asterisk", "/var/run/salara"].map(Path::new);
-    if places.iter().any(|place| place.is_dir()) {
-        eprintln!("skipped: this machine has a place for one");
-        return;
-    }
-    let dir = scratch_dir();
-    let conf = dir.join("salara.conf");
-    fs::write(&conf, ALONE).unwrap();
-    let mut salara = Command::new(binary())
-        .arg("-c")
-        .arg(&conf)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(salara.stderr.take().unwrap()).lines();
-    let line = lines.find(|line| line.as_ref().unwrap().contains("verbs"));
-    let line = line.unwrap().unwrap();
-    let why = "no verbs are taken: /var/run/asterisk/salara.ctl: no such file or directory; ";
-    assert!(
-        line.contains(why) && line.ends_with("give a place with -s"),
-        "{line}"
-    );
-    // It runs, and ends only when told to.
-    assert!(salara.try_wait().unwrap().is_none());
-    signal(salara.id(), "TERM");
-    assert_eq!(salara.wait().unwrap().code(), Some(0));
-    let (code, _, err) = run(&["show", "info"]);
-    assert_eq!(code, Some(3));
-    assert!(err.starts_with("salara: not running: "), "{err}");
-    fs::remove_dir_all(dir).unwrap();
 }
 
 #[test]

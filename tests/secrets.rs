@@ -15,15 +15,14 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use support::asterisk::{self, Asterisk, Version};
 use support::crm::{Answer, Crm};
 use support::daemon::{Salara, conf_beside, scratch_dir};
 use support::phone::{Behaviour, Phone};
 use support::rest;
+use support::trace;
 
 const SOON: Duration = Duration::from_secs(20);
 const TOKEN: &str = "token-Pq7xW2";
@@ -54,7 +53,8 @@ fn no_secret_leaves_by_any_way_but_the_one_it_is_for() {
     );
 
     let conf = format!("{}{delivery}", conf_beside(&asterisk));
-    let mut salara = start_traced(&trace, &conf);
+    let calls = "write,writev,pwrite64,pwritev,sendto,sendmsg,sendmmsg,execve,rename,openat";
+    let mut salara = trace::start(&trace, calls, &conf);
     salara.wait_connected();
     let _phone = Phone::registered(&asterisk, "8003", Behaviour::ANSWER);
     for (token, status) in [(TOKEN, 200), (WRONG_TOKEN, 401)] {
@@ -101,7 +101,7 @@ fn no_secret_leaves_by_any_way_but_the_one_it_is_for() {
     for secret in secrets {
         assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
     }
-    if let Some(written) = read_trace(&trace) {
+    if let Some(written) = trace::read(&trace) {
         let (tcp, rest): (Vec<&str>, Vec<&str>) = written
             .lines()
             .partition(|line| line.contains("<TCP:[") || line.contains("<TCPv6:["));
@@ -123,46 +123,4 @@ fn ask(salara: &Salara, authorization: &str) -> u16 {
     let head = format!("POST / HTTP/1.1\r\nAuthorization: {authorization}\r\n");
     let bytes = format!("{head}Content-Length: {length}\r\n\r\n{json}");
     rest::exchange(salara.addr(), bytes.as_bytes()).status
-}
-
-fn can_trace() -> bool {
-    let probe = Command::new("strace")
-        .args(["-o", "/dev/null", "true"])
-        .output();
-    let can = probe.as_ref().is_ok_and(|output| output.status.success());
-    assert!(
-        can || std::env::var_os("CI").is_none(),
-        "strace is wanted: {probe:?}"
-    );
-    can
-}
-
-/// Started by strace, which traces it from aside (`-D`): the process is salara itself.
-fn start_traced(trace: &Path, conf: &str) -> Salara {
-    let calls = "trace=write,writev,pwrite64,pwritev,sendto,sendmsg,sendmmsg,execve,rename,openat";
-    if can_trace() {
-        let strace = format!(
-            "strace -D -f -yy -s 65536 -e {calls} -o {}",
-            trace.display()
-        );
-        Salara::start_after(&format!("set -- \"$0\" \"$@\"; exec {strace} \"$@\""), conf)
-    } else {
-        Salara::start(conf)
-    }
-}
-
-/// What strace wrote, when it is done with it.
-fn read_trace(trace: &Path) -> Option<String> {
-    if !can_trace() {
-        return None;
-    }
-    let deadline = Instant::now() + SOON;
-    loop {
-        let text = String::from_utf8_lossy(&fs::read(trace).unwrap()).into_owned();
-        if text.trim_end().ends_with("+++ exited with 0 +++") {
-            return Some(text);
-        }
-        assert!(Instant::now() < deadline, "strace does not end");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

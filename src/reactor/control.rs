@@ -1,22 +1,18 @@
 //! What an administrator asks for, done.
 //!
-//! This file owns the control socket's file, the questions under way, and the thread that writes
-//! salara.conf. It must not know the words, of which `control` has all.
+//! This file owns the questions under way and the thread that writes salara.conf. It must not know
+//! the words, of which `control` has all.
 //!
 //! The surprising fact: a change is written first and counts then. Whoever reads the answer knows
 //! that the file has it, and a file that cannot be written leaves all as it was.
 
 use std::collections::VecDeque;
-use std::fs::{self, Permissions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use log::{info, warn};
 use mio::Waker;
@@ -25,10 +21,10 @@ use mio::net::UnixListener;
 use super::connection::Connection;
 use super::direct::Direct;
 use super::link::reason;
-use super::rewrite::{beside, rewrite};
+use super::rewrite::rewrite;
+use super::socket_file::SocketFile;
 use super::{Reactor, RunError};
 use crate::api::{self, Reply};
-use crate::client::{self, Unanswered};
 use crate::config::edit::Edit;
 use crate::config::{Config, Route, printable};
 use crate::control::{self, FAILED, Info, SOCKETS, Sheet, TEST_EVENTS, Verb};
@@ -36,14 +32,11 @@ use crate::crm::{JSON, Outcome};
 use crate::engine::ConnId;
 use crate::{file, logging};
 
-/// How long someone who may have the socket is waited for.
-const PROBE: Duration = Duration::from_secs(1);
-
 /// The administrator's side.
 #[derive(Debug)]
 pub(super) struct Control {
-    /// The socket's file, to be removed at the end.
-    path: Option<PathBuf>,
+    /// Where verbs are taken, if they are.
+    place: Option<SocketFile>,
     /// Why there is none.
     missing: String,
     questions: Vec<(ConnId, Question)>,
@@ -73,17 +66,16 @@ impl Control {
         waker: Arc<Waker>,
         now: Instant,
     ) -> Result<(Self, Option<UnixListener>), RunError> {
-        let mut listener = None;
-        let mut path = None;
+        let mut opened = None;
         let mut why = String::new();
         let places = match given {
             Some(given) => vec![given],
             None => SOCKETS.iter().map(Path::new).collect(),
         };
         for place in places {
-            match open(place) {
-                Ok(opened) => {
-                    (listener, path) = (Some(opened), Some(place.to_owned()));
+            match SocketFile::open(place) {
+                Ok(both) => {
+                    opened = Some(both);
                     break;
                 }
                 Err(error @ RunError::SocketInUse(..)) => return Err(error),
@@ -96,8 +88,9 @@ impl Control {
             reason = "a run has a beginning to be shown"
         )]
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let (place, listener) = opened.unzip();
         let control = Self {
-            path,
+            place,
             missing: why,
             questions: Vec::new(),
             edits: VecDeque::new(),
@@ -112,8 +105,8 @@ impl Control {
 
     /// Tells where verbs are taken.
     pub(super) fn announce(&self) {
-        match &self.path {
-            Some(path) => info!(target: "salara", "taking verbs at {}", path.display()),
+        match &self.place {
+            Some(place) => info!(target: "salara", "taking verbs at {}", place.path().display()),
             None => {
                 let why = &self.missing;
                 warn!(target: "salara", "no verbs are taken: {why}give a place with -s");
@@ -126,11 +119,9 @@ impl Control {
         Some(self.questions.swap_remove(at).1)
     }
 
-    /// The end.
-    pub(super) fn stop(&self) {
-        if let Some(path) = &self.path {
-            drop(fs::remove_file(path));
-        }
+    /// The end: who comes from now on is told at once that none runs.
+    pub(super) fn stop(&mut self) {
+        self.place = None;
     }
 }
 
@@ -417,43 +408,4 @@ fn show_conf(path: &Path) -> Sheet {
         }
         Err(error) => Sheet::failed(format!("{file}: {}", reason(&error))),
     }
-}
-
-/// Takes a place for the control socket, unless a live salara has it.
-fn open(path: &Path) -> Result<UnixListener, RunError> {
-    let failed = |error| RunError::Socket(path.to_owned(), error);
-    if let Ok(there) = fs::symlink_metadata(path)
-        && !there.file_type().is_socket()
-    {
-        return Err(failed(io::Error::other("it is there, and no socket")));
-    }
-    // Another user's, dead or alive.
-    if let Err(error) = UnixStream::connect(path)
-        && error.kind() == ErrorKind::PermissionDenied
-    {
-        return Err(failed(error));
-    }
-    let words = ["show", "info"].map(str::to_owned);
-    match client::ask(path, &words, true, PROBE) {
-        Err(Unanswered::NotRunning) => {}
-        Err(Unanswered::Failed(_)) => return Err(RunError::SocketInUse(path.to_owned(), None)),
-        Ok(answer) => {
-            let pid = answer.text.split_once("\"pid\":").and_then(|(_, rest)| {
-                let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
-                digits.and_then(|digits| digits.parse().ok())
-            });
-            return Err(RunError::SocketInUse(path.to_owned(), pid));
-        }
-    }
-    // Nobody may connect before it is for the owner only; and a dead one's file makes room at once.
-    let new = beside(path, ".new");
-    drop(fs::remove_file(&new));
-    let listener = UnixListener::bind(&new).map_err(failed)?;
-    let opened = fs::set_permissions(&new, Permissions::from_mode(0o600))
-        .and_then(|()| fs::rename(&new, path));
-    if opened.is_err() {
-        drop(fs::remove_file(&new));
-    }
-    opened.map_err(failed)?;
-    Ok(listener)
 }

@@ -39,3 +39,4 @@ pub mod phone;
 pub mod ports;
 pub mod rest;
 pub mod sip;
+pub mod trace;
