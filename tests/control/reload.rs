@@ -177,6 +177,41 @@ fn doors_may_change_places_or_take_each_other_s() {
 }
 
 #[test]
+fn a_door_that_was_closed_for_a_wider_one_is_opened_again_when_that_cannot_be() {
+    let ports = Ports::take();
+    let doors = |rest: String, agi: String| {
+        let text = ALONE.replace("127.0.0.1:0", &rest);
+        text.replace("agi_server=off", &format!("agi_server={agi}"))
+    };
+    let at = |host: &str, n: u16| format!("{host}:{}", ports.port(n));
+    let home = |n: u16| at("127.0.0.1", n);
+    let salara = Salara::start(&doors(home(1), home(2)));
+    let mut client = Client::connect(salara.addr());
+    let as_before = |why: String| {
+        let other = format!("(pid {})", std::process::id());
+        assert!(why.contains(&other), "{other} in {why}");
+        assert_eq!(listens(&salara).to_string(), home(1));
+        assert_eq!(rest::post(salara.addr(), "{}").status, 400);
+        assert!(TcpStream::connect(home(2)).is_ok());
+    };
+    // All addresses are wanted of a port that is ours at one and another's at another: in which order
+    // the kernel tells of the two is a matter of chance.
+    for host in (2..10).map(|n| format!("127.0.0.{n}")) {
+        let _other = [1, 2].map(|n| std::net::TcpListener::bind(at(&host, n)).unwrap());
+        for text in [doors(at("*", 1), home(2)), doors(home(1), at("*", 2))] {
+            rewrite(&salara, &text);
+            as_before(refused(&salara, "reload"));
+        }
+    }
+    // One door has moved when the other cannot.
+    let _taken = std::net::TcpListener::bind(home(3)).unwrap();
+    rewrite(&salara, &doors(at("*", 1), home(3)));
+    as_before(refused(&salara, "reload"));
+    assert_eq!(client.post("{}").status, 400);
+    assert!(!salara.log().iter().any(|line| line.contains("any more")));
+}
+
+#[test]
 fn what_is_no_file_is_not_waited_for() {
     let salara = Salara::start(ALONE);
     let file = salara.dir().join("salara.conf");
