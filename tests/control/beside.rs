@@ -1,9 +1,11 @@
 //! Verbs beside a real Asterisk, and reloads in the middle of its calls.
 
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::reload::listens;
 use super::{done, refused};
 use crate::support::asterisk::Asterisk;
 use crate::support::crm::{Answer, Crm};
@@ -129,20 +131,26 @@ fn a_hundred_reloads_lose_no_request_and_no_event(asterisk: Asterisk) {
          [security]\nrest_allow=127.0.0.0/8\n"
     );
     let (over, served) = (AtomicBool::new(false), AtomicUsize::new(0));
+    // Every tenth reload moves the listener, and who is inside stays. Nobody is on his way in then: the
+    // kernel turns away who comes between the last look out of a door and its end.
+    let door = RwLock::new(salara.addr());
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let mut client = Client::connect(salara.addr());
+                let mut client = None;
                 // 125 a second each, and every tenth on a connection of its own.
                 let began = Instant::now();
                 for count in 0_u32.. {
                     if over.load(Ordering::Relaxed) {
                         return;
                     }
-                    if count % 10 == 0 {
-                        client = Client::connect(salara.addr());
-                    }
-                    let reply = client.post(r#"{"exten":"8001"}"#);
+                    let ask = r#"{"exten":"8001"}"#;
+                    let reply = if count % 10 == 0 {
+                        let door = door.read().unwrap();
+                        client.insert(Client::connect(*door)).post(ask)
+                    } else {
+                        client.as_mut().unwrap().post(ask)
+                    };
                     assert_eq!(reply.status, 200, "{reply:?}");
                     served.fetch_add(1, Ordering::Relaxed);
                     let due = began + Duration::from_millis(8) * count;
@@ -151,20 +159,37 @@ fn a_hundred_reloads_lose_no_request_and_no_event(asterisk: Asterisk) {
             });
         }
         let mut calls = Vec::new();
+        let reload = |text: &str, home: u32| {
+            std::fs::write(
+                &file,
+                format!("{text}[url]\nrest_server=127.0.0.{home}:0\n"),
+            )
+            .unwrap();
+            done(&salara, "reload");
+        };
+        let mut home = 1;
         for round in 0..100 {
             // Calls that last about a second each, so that one is always alive.
             if round % 20 == 0 {
                 let call = r#"{"operator":"8003","phone":"000"}"#;
-                let made =
-                    salara.post(&call.replace("phone", if round == 0 { "phone" } else { "p" }));
+                let call = call.replace("phone", if round == 0 { "phone" } else { "p" });
+                let made = rest::post(*door.read().unwrap(), &call);
                 assert_eq!(
                     (made.status, made.body.as_str()),
                     (200, r#"{"result":0,"text":"Idle"}"#)
                 );
                 calls.push(operator.incoming(SOON).expect("the operator's phone rings"));
             }
-            std::fs::write(&file, if round % 2 == 0 { &second } else { &first }).unwrap();
-            done(&salara, "reload");
+            let text = if round % 2 == 0 { &second } else { &first };
+            if round % 10 == 5 {
+                let mut door = door.write().unwrap();
+                home = 3 - home;
+                reload(text, home);
+                let was = std::mem::replace(&mut *door, listens(&salara));
+                assert_ne!(was, *door);
+            } else {
+                reload(text, home);
+            }
             if round % 20 == 18 {
                 let last = calls.last().unwrap();
                 assert!(last.wait(Stage::Ended, SOON));
@@ -175,8 +200,7 @@ fn a_hundred_reloads_lose_no_request_and_no_event(asterisk: Asterisk) {
                     .unwrap();
             }
             if round % 20 == 19 {
-                std::fs::write(&file, &second).unwrap();
-                done(&salara, "reload");
+                reload(&second, home);
             }
         }
         over.store(true, Ordering::Relaxed);

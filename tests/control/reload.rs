@@ -18,7 +18,7 @@ fn rewrite(salara: &Salara, text: &str) {
 }
 
 /// Where it listens now, as `show info` has it.
-fn listens(salara: &Salara) -> SocketAddr {
+pub(crate) fn listens(salara: &Salara) -> SocketAddr {
     let json: serde_json::Value = serde_json::from_str(&done(salara, "show info --json")).unwrap();
     json["rest_server"].as_str().unwrap().parse().unwrap()
 }
