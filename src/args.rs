@@ -114,7 +114,7 @@ Options:
                       a missing one is written with safe values
   -s, --socket FILE   where verbs are taken [/var/run/asterisk/salara.ctl or,
                       if that cannot be made, /var/run/salara/salara.ctl]
-  --json              the answer is for a script
+  --json              the answer is for a script; a failure too, on stderr
   -t, --check         read FILE only; exit 2 if salara would not start with it
   -h, --help          this text
   -V, --version       the version

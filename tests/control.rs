@@ -96,9 +96,10 @@ fn verbs_are_answered_for_people_and_for_scripts() {
     ] {
         assert_eq!(refused(&salara, line).trim(), down);
     }
-    let (code, out, _) = salara.verb(&["get", "status", "peer", "8003", "--json"]);
-    assert_eq!(code, Some(1));
-    assert_eq!(out, "");
+    // A script that takes stdout never takes a failure for an answer: it is an object, on stderr.
+    let err = refused(&salara, "get status peer 8003 --json");
+    let err: serde_json::Value = serde_json::from_str(&err).unwrap();
+    assert_eq!(err, serde_json::json!({ "error": down }));
     let nowhere = "dest_url_event is empty: there is nowhere to post to";
     for line in ["send post json {}", "test-event"] {
         assert_eq!(refused(&salara, line).trim(), nowhere);
