@@ -186,7 +186,6 @@ fn a_door_that_was_closed_for_a_wider_one_is_opened_again_when_that_cannot_be() 
     let at = |host: &str, n: u16| format!("{host}:{}", ports.port(n));
     let home = |n: u16| at("127.0.0.1", n);
     let salara = Salara::start(&doors(home(1), home(2)));
-    let mut client = Client::connect(salara.addr());
     let as_before = |why: String| {
         let other = format!("(pid {})", std::process::id());
         assert!(why.contains(&other), "{other} in {why}");
@@ -204,6 +203,7 @@ fn a_door_that_was_closed_for_a_wider_one_is_opened_again_when_that_cannot_be() 
         }
     }
     // One door has moved when the other cannot.
+    let mut client = Client::connect(salara.addr());
     let _taken = std::net::TcpListener::bind(home(3)).unwrap();
     rewrite(&salara, &doors(at("*", 1), home(3)));
     as_before(refused(&salara, "reload"));
