@@ -16,6 +16,12 @@ SMALL = -C link-arg=-Wl,--no-eh-frame-hdr,-T,cross/no-unwind.ld
 # $(call install,PACKAGES): by root, or by who may become it.
 install = $$([ "$$(id -u)" = 0 ] || echo sudo) sh -c "apt-get update -q && apt-get install -qy $(1)"
 
+# $(call want,TOOLS): installs those that are missing. A name with a colon: the command and its
+# Debian package.
+want = missing=; for tool in $(1); do \
+		command -v $${tool%:*} >/dev/null || missing="$$missing $${tool\#*:}"; done; \
+	[ -z "$$missing" ] || { echo "wanted:$$missing: installing"; $(call install,$$missing); }
+
 .PHONY: all install demo test test-notls test-long check format lint docs size bench cross cross-ci \
 	cross-all packages prerequisites clean
 
@@ -77,19 +83,19 @@ size: release
 # Static binaries of cross/targets, into target/dist; T=mips builds one, T='mips armv7' two.
 # The compiler and all else comes into CROSS_CACHE, about 300 MB to fetch: see cross/README.md.
 T ?= all
-cross:
+cross: prerequisites cross-tools
 	cross/build $(T)
 
-# Three that stand for all: the largest, a 32-bit and a big-endian one.
+# Those that CI builds and runs each time: the largest, a 32-bit and a big-endian one.
 CI_TARGETS = x86_64 armv7 mips
-cross-ci: prerequisites test-tools
+cross-ci: prerequisites test-tools cross-tools
 	cross/build $(CI_TARGETS)
 	cross/check $(CI_TARGETS)
 	cross/package $(CI_TARGETS)
 	cross/check-deb target/dist/salara_*_amd64.deb
 
 # Before a release: all of them, built, run and packed, and the smallest, without TLS.
-cross-all: prerequisites test-tools
+cross-all: prerequisites test-tools cross-tools
 	cross/build all
 	CROSS_NOTLS=1 cross/build x86_64
 	cross/check all
@@ -107,13 +113,19 @@ bench: release
 		--target-dir target/bench
 
 # The README's examples are run as they stand, and what is read by other programs is held against
-# these. A name with a colon: the command and its Debian package.
+# these.
 TOOLS = curl python3 strace shellcheck mandoc man:man-db systemd-analyze:systemd
 .PHONY: test-tools
 test-tools:
-	@for tool in $(TOOLS); do \
-		command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
-	[ -z "$$missing" ] || { echo "the tests want:$$missing: installing"; $(call install,$$missing); }
+	@$(call want,$(TOOLS))
+
+# All else the cross builds fetch themselves. Debian's python3 can make no virtual environment
+# without the package of that name.
+.PHONY: cross-tools
+cross-tools:
+	@$(call want,curl file python3 readelf:binutils)
+	@python3 -c 'import ensurepip' 2>/dev/null || { \
+		echo "wanted: python3-venv: installing"; $(call install,python3-venv); }
 
 # rustc links with a C compiler and TLS brings some C along; both are one package on Debian.
 prerequisites:
