@@ -92,7 +92,7 @@ cross-ci: prerequisites test-tools cross-tools
 	cross/build $(CI_TARGETS)
 	cross/check $(CI_TARGETS)
 	cross/package $(CI_TARGETS)
-	cross/check-deb target/dist/salara_*_amd64.deb
+	cross/check-package target/dist/salara_*_amd64.deb target/dist/salara_*_mips_24kc.ipk
 
 # Before a release: all of them, built, run and packed, and the smallest, without TLS.
 cross-all: prerequisites test-tools cross-tools
@@ -101,9 +101,9 @@ cross-all: prerequisites test-tools cross-tools
 	cross/check all
 	CROSS_NOTLS=1 cross/check x86_64
 	cross/package all
-	cross/check-deb target/dist/salara_*_amd64.deb
+	cross/check-package target/dist/salara_*.deb target/dist/salara_*.ipk target/dist/salara_*.apk.tar.gz
 
-# .deb and .ipk of what is in target/dist.
+# .deb, .ipk and what an .apk is made of, of what is in target/dist.
 packages:
 	cross/package $(T)
 
