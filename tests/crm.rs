@@ -51,6 +51,7 @@ fn a_crm_that_is_down_gets_all_when_it_comes_back() {
     let mut office = Office::open(|_, _| None);
     office.tell(3, 0..2);
     office.wait_taken(6, office::SOON);
+    office.wait_idle();
     office.crm.go_down();
     office.tell(3, 2..5);
     office

@@ -102,6 +102,15 @@ impl Office {
         }
     }
 
+    /// Waits until salara knows that the CRM has taken all: it may know it of the last one later.
+    pub fn wait_idle(&self) {
+        let deadline = Instant::now() + SOON;
+        let told = || self.salara.verb(&["show", "events"]).1;
+        while !told().contains("waiting: 0\n") {
+            assert!(Instant::now() < deadline, "{}", told());
+        }
+    }
+
     /// Waits for all events of these calls and checks that they came in order.
     pub fn assert_all(self, calls: usize, numbers: usize) -> Self {
         let wanted: Vec<String> = (0..numbers).map(|number| number.to_string()).collect();
