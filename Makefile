@@ -55,9 +55,10 @@ demo: release
 test: prerequisites test-tools
 	$(CARGO) test --locked
 
-# The build without TLS, by what differs in it.
+# The build without TLS, by what differs in it: who speaks HTTP to the CRM.
 test-notls: prerequisites
-	$(CARGO) test --locked --no-default-features --lib --test crm --test config
+	$(CARGO) test --locked --no-default-features --lib --test crm --test config --test replay \
+		--test callers
 
 # The same for as long as it takes: more worlds, more kills, longer outages. SALARA_LONG is read by
 # the tests themselves.

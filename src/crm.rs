@@ -9,20 +9,24 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "tls")]
+pub mod agent;
 pub mod backlog;
 pub mod client;
 mod hosts;
 pub mod lookup;
+#[cfg(not(feature = "tls"))]
+pub mod plain;
 pub mod queue;
 pub mod sign;
 pub mod spool;
 pub mod target;
 #[cfg(feature = "tls")]
-pub mod trust;
-#[cfg(not(feature = "tls"))]
-#[path = "crm/plain.rs"]
-pub mod trust;
+mod trust;
 pub mod worker;
+
+#[cfg(not(feature = "tls"))]
+pub use plain as agent;
 
 /// The JSON of an event.
 pub const JSON: &str = "application/json";

@@ -24,9 +24,9 @@
 //! ```
 //!
 //! - Pure: all but `reactor`, `account`, `client`, `file`, `logging`, `main`, and in `crm` the
-//!   threads (`worker` and `lookup`, with `client`, `hosts`, `trust` and its stand-in `plain`) and the
-//!   files (`spool`). They know no sockets, files, threads or clocks; time is an argument. A test
-//!   keeps them so.
+//!   threads (`worker` and `lookup`, with `agent` and `trust` or, without TLS, `plain`, and `hosts`)
+//!   and the files (`spool`). They know no sockets, files, threads or clocks; time is an argument. A
+//!   test keeps them so.
 //! - Every machine obeys one contract: `handle_*` feeds it, `poll_*` outputs are drained to `None`
 //!   after each feeding, `poll_timeout` says when `handle_timeout` is wanted, `outgoing` and `sent`
 //!   move its bytes. A machine never blocks, never panics, and refuses what it cannot use.

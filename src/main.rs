@@ -15,8 +15,8 @@ use log::{error, warn};
 use salara::account;
 use salara::ami::instance::Instance;
 use salara::config::{Config, LogTo, Parsed, Severity};
+use salara::crm::agent;
 use salara::crm::target::Target;
-use salara::crm::trust;
 use salara::file;
 use salara::logging;
 use salara::reactor::{self, Setup};
@@ -233,14 +233,14 @@ fn refused(file: &Path, parsed: &Parsed) -> Option<String> {
     let mut https = urls
         .into_iter()
         .filter(|(key, url)| parsed.given.line(key).is_some() && Target::new(url).is_https());
-    if !trust::AVAILABLE
+    if !agent::HAS_TLS
         && let Some((key, _)) = https.next()
     {
         let why = "this salara is built without TLS: give an http:// URL, or install one with it";
         return Some(at(key, why));
     }
     let ca = security.crm_ca.as_ref()?;
-    trust::check(ca).err().map(|why| at("crm_ca", &why))
+    agent::check_ca(ca).err().map(|why| at("crm_ca", &why))
 }
 
 /// What the file asks for and this version does not do yet.

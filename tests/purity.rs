@@ -18,7 +18,7 @@ const IMPURE: [&str; 19] = [
     "reactor.rs",
     "reactor/",
     "file.rs",
-    "crm/client.rs",
+    "crm/agent.rs",
     "crm/hosts.rs",
     "crm/lookup.rs",
     "crm/plain.rs",

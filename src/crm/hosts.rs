@@ -1,55 +1,46 @@
 //! Where the CRM's host is, remembered for a while.
 //!
-//! This file owns the memory; the asking is the system's. It must not know posts.
+//! This file owns the memory; the asking is the agent's. It must not know posts.
 //!
-//! The surprising fact: ureq looks the host up for each post, in a thread made for it, also when the
-//! connection is there already. A name server that is slow or away would hold up posts that need
-//! nothing of it.
+//! The surprising fact: a name server that is slow or away would hold up posts that need nothing of
+//! it, for their connection is there already. So an old address is better than none.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ureq::config::Config;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::NextTimeout;
-use ureq::{Error, http};
-
 /// As long as curl remembers.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// Remembers one host; there is no other.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Hosts(Arc<Mutex<Option<Known>>>);
+/// Remembers the addresses of one host; there is no other.
+#[derive(Debug)]
+pub(super) struct Hosts<A>(Arc<Mutex<Option<Known<A>>>>);
 
 #[derive(Clone, Debug)]
-struct Known {
+struct Known<A> {
     since: Instant,
-    addresses: ResolvedSocketAddrs,
+    addresses: A,
 }
 
-impl Hosts {
+impl<A> Clone for Hosts<A> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<A> Default for Hosts<A> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<A: Clone> Hosts<A> {
     /// What is remembered led nowhere.
     pub(super) fn forget(&self) {
         self.put(None);
     }
 
-    fn known(&self) -> Option<Known> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.clone()
-    }
-
-    fn put(&self, known: Option<Known>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = known;
-    }
-}
-
-impl Resolver for Hosts {
-    fn resolve(
-        &self,
-        uri: &http::Uri,
-        config: &Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, Error> {
+    /// What is remembered; else, or if that is long ago, what `ask` says.
+    pub(super) fn find<E>(&self, ask: impl FnOnce() -> Result<A, E>) -> Result<A, E> {
         #[expect(clippy::disallowed_methods, reason = "memory fades with time")]
         let now = Instant::now();
         let known = self.known();
@@ -58,10 +49,7 @@ impl Resolver for Hosts {
         {
             return Ok(known.addresses.clone());
         }
-        let addresses = match (
-            DefaultResolver::default().resolve(uri, config, timeout),
-            known,
-        ) {
+        let addresses = match (ask(), known) {
             (Ok(addresses), _) => addresses,
             // Nobody knows better, and its connections may well be open.
             (Err(_), Some(known)) => known.addresses,
@@ -73,32 +61,32 @@ impl Resolver for Hosts {
         }));
         Ok(addresses)
     }
+
+    fn known(&self) -> Option<Known<A>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clone()
+    }
+
+    fn put(&self, known: Option<Known<A>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn resolve(hosts: &Hosts, uri: &str) -> Result<ResolvedSocketAddrs, String> {
-        let uri: http::Uri = uri.parse().unwrap();
-        let config = Config::default();
-        hosts
-            .resolve(&uri, &config, NextTimeout::default())
-            .map_err(|error| error.to_string())
-    }
-
-    /// Nobody knows where this is, and nobody needs to be asked.
-    const NOWHERE: &str = "nothing://crm/";
+    const NOWHERE: Result<u8, &str> = Err("nobody knows");
 
     #[test]
     fn an_address_is_remembered_until_it_leads_nowhere() {
         let hosts = Hosts::default();
-        assert!(resolve(&hosts, NOWHERE).is_err());
-        let there = resolve(&hosts, "http://127.0.0.1:81/").unwrap();
-        assert_eq!(there.first().unwrap().to_string(), "127.0.0.1:81");
-        assert_eq!(resolve(&hosts, NOWHERE), Ok(there));
+        assert_eq!(hosts.find(|| NOWHERE), NOWHERE);
+        assert_eq!(hosts.find(|| Ok::<_, &str>(1)), Ok(1));
+        assert_eq!(hosts.find(|| NOWHERE), Ok(1));
+        assert_eq!(hosts.find(|| Ok::<_, &str>(2)), Ok(1), "it was asked again");
         hosts.forget();
-        assert!(resolve(&hosts, NOWHERE).is_err());
+        assert_eq!(hosts.find(|| NOWHERE), NOWHERE);
     }
 
     #[test]
@@ -109,11 +97,10 @@ mod tests {
             known.since -= FRESH;
             hosts.put(Some(known));
         };
-        let old = resolve(&hosts, "http://127.0.0.1:81/").unwrap();
+        assert_eq!(hosts.find(|| Ok::<_, &str>(1)), Ok(1));
         grow_old();
-        assert_eq!(resolve(&hosts, NOWHERE), Ok(old));
+        assert_eq!(hosts.find(|| NOWHERE), Ok(1));
         grow_old();
-        let new = resolve(&hosts, "http://127.0.0.1:82/").unwrap();
-        assert_eq!(new.first().unwrap().port(), 82);
+        assert_eq!(hosts.find(|| Ok::<_, &str>(2)), Ok(2));
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 use serde_json::Value;
 
-use super::client::{self, Client, Endpoint, Request, STACK};
+use super::client::{Client, Endpoint, Request, STACK};
 use super::{Found, Question, Said};
 
 /// Questions asked at a time. With a CRM that takes a second over each, 200 callers at once wait two
@@ -180,17 +180,19 @@ impl Crm {
             body,
             headers,
             timeout: Some(left),
+            max: MAX_ANSWER + 1,
         };
-        self.client.make(request, |response| {
-            let status = response.status().as_u16();
-            match client::body(response, MAX_ANSWER + 1) {
-                (_, Some(error)) => Err(format!("its answer broke off: {error}")),
-                (body, None) if body.len() > MAX_ANSWER => {
-                    Err(format!("its answer is longer than {MAX_ANSWER} bytes"))
-                }
-                (body, None) => Ok(Said { status, body }),
+        let answer = self.client.make(request)?;
+        match answer.broken {
+            Some(error) => Err(format!("its answer broke off: {error}")),
+            None if answer.body.len() > MAX_ANSWER => {
+                Err(format!("its answer is longer than {MAX_ANSWER} bytes"))
             }
-        })?
+            None => Ok(Said {
+                status: answer.status,
+                body: answer.body,
+            }),
+        }
     }
 }
 

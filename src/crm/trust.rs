@@ -21,9 +21,6 @@ use super::client::Endpoint;
 
 mod provider;
 
-/// Whether `https` can be posted to.
-pub const AVAILABLE: bool = true;
-
 /// Where systems keep the certificates they trust.
 const SYSTEM: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",

@@ -14,9 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use log::debug;
 use mio::Waker;
-use ureq::{Body, http};
 
-use super::client::{Client, Endpoint, Request, STACK, body};
+use super::client::{Answer, Client, Endpoint, Request, STACK};
 use super::sign::Signer;
 use super::{Delivery, Outcome, PostId};
 use crate::config::printable_url;
@@ -157,46 +156,39 @@ impl Poster {
             body: Some(delivery.body.as_bytes()),
             headers: &headers,
             timeout: None,
+            max: MAX_SAID,
         };
-        self.client
-            .make(request, outcome)
-            .unwrap_or_else(|why| Outcome::Failed(why.into()))
+        match self.client.make(request) {
+            Ok(answer) => outcome(answer),
+            Err(why) => Outcome::Failed(why.into()),
+        }
     }
 }
 
-fn outcome(response: &mut http::Response<Body>) -> Outcome {
-    let status = response.status().as_u16();
-    let retry_after = retry_after(response);
-    // The answer counts as soon as its status is here.
-    let (said, broken) = body(response, MAX_SAID);
-    if let Some(error) = broken {
+fn outcome(answer: Answer) -> Outcome {
+    let status = answer.status;
+    if let Some(error) = answer.broken {
         debug!(target: "crm", "the answer's body broke off: {error}");
     }
+    // Nobody is where the URL points: as if the CRM were down, not the fault of one event.
     if (300..400).contains(&status) {
-        return Outcome::Failed(redirected(response).into());
+        let why = match answer.location {
+            Some(location) => format!(
+                "it answers {status}, a redirect to {}, which is not followed: correct \
+                 dest_url_event",
+                printable_url(&location)
+            ),
+            None => {
+                format!("it answers {status}, which is no answer to a post: see dest_url_event")
+            }
+        };
+        return Outcome::Failed(why.into());
     }
+    // Only the form in seconds; a date needs a clock both sides agree on.
+    let seconds = answer.retry_after.and_then(|text| text.trim().parse().ok());
     Outcome::Answered {
         status,
-        retry_after,
-        said: String::from_utf8_lossy(&said).into(),
+        retry_after: seconds.map(Duration::from_secs),
+        said: String::from_utf8_lossy(&answer.body).into(),
     }
-}
-
-/// Nobody is where the URL points: that is as if the CRM were down, not the fault of one event.
-fn redirected(response: &http::Response<Body>) -> String {
-    let status = response.status().as_u16();
-    let location = response.headers().get("Location");
-    match location.and_then(|location| location.to_str().ok()) {
-        Some(location) => format!(
-            "it answers {status}, a redirect to {}, which is not followed: correct dest_url_event",
-            printable_url(location)
-        ),
-        None => format!("it answers {status}, which is no answer to a post: see dest_url_event"),
-    }
-}
-
-/// Only the form in seconds; a date needs a clock both sides agree on.
-fn retry_after(response: &http::Response<Body>) -> Option<Duration> {
-    let value = response.headers().get("Retry-After")?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
 }
