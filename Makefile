@@ -73,9 +73,12 @@ format:
 
 lint: prerequisites
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features --all-targets -- -D warnings
 
 docs: prerequisites
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items \
+		--no-default-features
 
 # The binary's size against its ceiling, and the memory it takes when idle.
 size: release

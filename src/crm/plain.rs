@@ -263,3 +263,51 @@ fn left(until: Instant) -> Result<Duration, Failure> {
         left => Ok(left),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_asked_about_and_an_address_is_not() {
+        for (url, port) in [
+            ("http://127.0.0.1/", 80),
+            ("http://[::1]:81/", 81),
+            ("http://localhost:82/", 82),
+        ] {
+            let place = Place::new(url).unwrap();
+            let found = look_up(&place, Duration::from_secs(10)).unwrap();
+            assert!(!found.is_empty(), "{url}");
+            for address in found {
+                assert!(
+                    address.ip().is_loopback() && address.port() == port,
+                    "{address}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_of_many_addresses_is_tried_too() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        // Nothing listens there: it is refused at once.
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = gone.local_addr().unwrap();
+        drop(gone);
+        let target = crate::crm::target::Target::new("http://crm/");
+        let endpoint = Endpoint {
+            key: "dest_url_event",
+            target,
+            timeout: Duration::from_secs(10),
+            verify: true,
+            ca: None,
+        };
+        let agent = Agent::new(&endpoint, 1);
+        let addresses: Box<[_]> = [closed, closed, open].into();
+        agent.hosts.find(|| Ok::<_, Failure>(addresses)).unwrap();
+        let place = Place::new("http://crm/").unwrap();
+        let stream = agent.connect(&place, now() + endpoint.timeout).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), open);
+    }
+}

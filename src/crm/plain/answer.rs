@@ -301,6 +301,30 @@ mod tests {
     }
 
     #[test]
+    fn noise_is_the_same_in_whatever_pieces_it_comes() {
+        let whole = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nyes!";
+        let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n";
+        for text in [whole, chunks] {
+            for place in 0..text.len() {
+                for noise in [0, b'\r', b'\n', b' ', b'0', b'9', b'f', b':', b';', 0xff] {
+                    let mut bytes = text.as_bytes().to_vec();
+                    bytes[place] = noise;
+                    let told = |size| {
+                        let reading = read(&bytes, size, 99)?;
+                        let is_over = reading.is_over();
+                        let answer = reading.into_answer();
+                        Ok((is_over, answer.map(|answer| (answer.status, answer.body))))
+                    };
+                    let wanted: Result<_, Failure> = told(bytes.len());
+                    for size in [1, 2, 7, 50] {
+                        assert_eq!(told(size), wanted, "{}", bytes.escape_ascii());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn an_answer_without_a_length_ends_with_its_connection() {
         let mut reading = read(b"HTTP/1.1 200 OK\r\n\r\nyes", 1, 99).unwrap();
         assert!(!reading.is_over());
