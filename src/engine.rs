@@ -20,13 +20,14 @@ use crate::api::{Reply, Request};
 use crate::channel::{Channels, Post};
 use crate::config::{ChannelReply, Config};
 use crate::crm::Question;
-use crate::value::{Body, Name, Number, Sender};
+use crate::value::Name;
 
 mod calls;
 mod decision;
 mod hint;
 mod hints;
 mod incoming;
+mod job;
 mod peer;
 mod redirect;
 
@@ -36,10 +37,8 @@ use calls::Call;
 use hint::Device;
 use hints::{Hints, Known};
 use incoming::Incoming;
+use job::{Job, Jobs};
 use peer::Dialect;
-
-/// Requests in the works; more means that Asterisk does not keep up.
-const MAX_JOBS: usize = 200;
 
 /// Names a client's connection; what was meant for one that is gone reaches no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,61 +75,14 @@ pub struct Engine {
     instance: Instance,
     /// What is at the other end of the link, while there is one.
     link: Option<Facts>,
-    next_ask: u32,
-    jobs: HashMap<Ask, Job>,
+    jobs: Jobs,
     calls: HashMap<Ask, Call>,
     hints: Hints,
     channels: Channels,
     incoming: HashMap<ConnId, Incoming>,
     /// Who comes now is handed back.
     is_stopping: bool,
-    denied: Vec<&'static str>,
     outputs: VecDeque<Output>,
-}
-
-/// What an answer is awaited for.
-#[derive(Debug)]
-enum Job {
-    Extension {
-        conn: ConnId,
-        key: hints::Key,
-    },
-    Call {
-        conn: ConnId,
-        operator: Number,
-        phone: Number,
-    },
-    Message {
-        conn: ConnId,
-        operator: Name,
-        from: Sender,
-        body: Body,
-    },
-    Peer {
-        conn: ConnId,
-        peer: Name,
-        dialects: &'static [Dialect],
-    },
-    Channel {
-        conn: ConnId,
-    },
-    /// The call was handed over; only its refusal is news.
-    Originate,
-    /// The message was handed over.
-    Send {
-        to: Box<str>,
-    },
-    /// Which of the tracked channels are still alive.
-    Resync,
-    /// An administrator typed it.
-    Command {
-        conn: ConnId,
-    },
-    /// The state of a place for an incoming call.
-    Incoming {
-        conn: ConnId,
-        key: hints::Key,
-    },
 }
 
 impl Engine {
@@ -143,11 +95,9 @@ impl Engine {
             config,
             instance,
             link: None,
-            next_ask: 0,
-            jobs: HashMap::new(),
+            jobs: Jobs::default(),
             calls: HashMap::new(),
             hints: Hints::default(),
-            denied: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -159,7 +109,7 @@ impl Engine {
         let is_new = self.link.is_none();
         if is_new {
             self.channels.handle_up(&facts.ami_version);
-            self.denied.clear();
+            self.jobs.handle_up();
         }
         self.link = Some(facts);
         // Channels may have ended while nobody was listening.
@@ -181,7 +131,7 @@ impl Engine {
         if self.link.is_none() {
             return self.reply(conn, Reply::error(503, ActionError::LinkDown.to_string()));
         }
-        if self.is_full() {
+        if self.jobs.are_too_many() {
             return self.reply(conn, Reply::error(503, ActionError::Busy.to_string()));
         }
         match request {
@@ -257,7 +207,7 @@ impl Engine {
 
     /// An ask was answered, or never will be.
     pub fn handle_done(&mut self, ask: Ask, result: Result<Response, ActionError>, now: Instant) {
-        let Some(job) = self.jobs.remove(&ask) else {
+        let Some(job) = self.jobs.end(ask) else {
             return;
         };
         let response = match result {
@@ -444,76 +394,6 @@ impl Engine {
         if ended > 0 {
             self.note(Decision::Ended { count: ended });
         }
-    }
-
-    fn unanswered(&mut self, ask: Ask, job: Job, error: ActionError, now: Instant) {
-        match job {
-            Job::Extension { conn, .. }
-            | Job::Call { conn, .. }
-            | Job::Message { conn, .. }
-            | Job::Peer { conn, .. }
-            | Job::Channel { conn }
-            | Job::Command { conn } => {
-                let status = if error == ActionError::Refused {
-                    400
-                } else {
-                    503
-                };
-                self.reply(conn, Reply::error(status, error.to_string()));
-            }
-            Job::Originate => self.call_failed(ask, &error.to_string()),
-            Job::Resync => {}
-            Job::Incoming { conn, .. } => self.stateless(conn, &error.to_string(), now),
-            Job::Send { to } => {
-                let why = error.to_string().into();
-                self.note(Decision::NotSent { to, why });
-            }
-        }
-    }
-
-    fn denied(&mut self, ask: Ask, job: Job, now: Instant) {
-        let (action, needs, conn) = match &job {
-            Job::Extension { conn, .. } | Job::Call { conn, .. } | Job::Message { conn, .. } => {
-                ("ExtensionState", "call or reporting", Some(*conn))
-            }
-            Job::Peer { conn, dialects, .. } => match dialects.first() {
-                Some(Dialect::ChanSip) => ("SIPpeerstatus", "system", Some(*conn)),
-                Some(Dialect::Pjsip) | None => ("PJSIPShowEndpoint", "system", Some(*conn)),
-            },
-            Job::Channel { conn } => ("Status", "system, call or reporting", Some(*conn)),
-            Job::Command { conn } => ("Command", "command", Some(*conn)),
-            Job::Originate => ("Originate", "originate", None),
-            Job::Send { .. } => ("MessageSend", "message", None),
-            Job::Resync => ("CoreShowChannels", "system or reporting", None),
-            Job::Incoming { .. } => ("ExtensionState", "call or reporting", None),
-        };
-        if !self.denied.contains(&action) {
-            self.denied.push(action);
-            self.note(Decision::Denied { action, needs });
-        }
-        if let Some(conn) = conn {
-            let why = format!("the AMI account may not {action}: it needs write={needs}");
-            return self.reply(conn, Reply::error(503, why));
-        }
-        self.unanswered(ask, job, ActionError::Denied, now);
-    }
-
-    /// Whether Asterisk does not keep up with requests. Callers are not among them: who asks much
-    /// must not turn a call away, nor the other way round.
-    fn is_full(&self) -> bool {
-        let is_request = |job: &&Job| !matches!(job, Job::Incoming { .. });
-        self.jobs.len() >= MAX_JOBS && self.jobs.values().filter(is_request).count() >= MAX_JOBS
-    }
-
-    fn act(&mut self, job: Job, action: Action) {
-        let ask = self.new_ask();
-        self.jobs.insert(ask, job);
-        self.outputs.push_back(Output::Act(ask, action));
-    }
-
-    fn new_ask(&mut self) -> Ask {
-        self.next_ask = self.next_ask.wrapping_add(1);
-        Ask(self.next_ask)
     }
 
     fn reply(&mut self, conn: ConnId, reply: Reply) {

@@ -52,7 +52,7 @@ impl Engine {
         let Ok(context) = Name::new(&self.config.general.default_context) else {
             return self.reply(conn, Reply::error(503, "default_context is of no use"));
         };
-        let ask = self.new_ask();
+        let ask = self.jobs.begin(Job::Originate);
         let uniqueid: Box<str> = self.instance.action_id(ask).into();
         let timeout = self.config.event.timeout_makecall;
         if self.calls.len() >= MAX_CALLS {
@@ -67,7 +67,6 @@ impl Engine {
                 forget_at,
             },
         );
-        self.jobs.insert(ask, Job::Originate);
         self.channels
             .originated(&uniqueid, operator.as_str(), phone.as_str(), timeout, now);
         let originate = Originate {
@@ -117,8 +116,7 @@ impl Engine {
             _ if self.tech() == "SIP" => format!("sip:{}", operator.as_str()).into(),
             _ => format!("pjsip:{}", operator.as_str()).into(),
         };
-        let ask = self.new_ask();
-        self.jobs.insert(ask, Job::Send { to: to.clone() });
+        let ask = self.jobs.begin(Job::Send { to: to.clone() });
         self.outputs
             .push_back(Output::Act(ask, Action::MessageSend { to, from, body }));
         let mut reply = known.reply();
