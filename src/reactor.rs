@@ -22,13 +22,14 @@ use signal_hook_mio::v1_0::Signals;
 use crate::access::Access;
 use crate::account;
 use crate::ami::instance::Instance;
-use crate::ami::session::{self, Note, Session};
+use crate::ami::session::Session;
 use crate::api::{self, Reply};
 use crate::config::Config;
 use crate::engine::{self, Engine};
 use crate::http;
 use crate::logging;
 
+mod asterisk;
 mod calls;
 mod clients;
 mod connection;
@@ -47,11 +48,12 @@ mod supervisor;
 mod trouble;
 mod wanted;
 
+use asterisk::Attempt;
 use calls::Calls;
 use clients::Clients;
 use connection::{Connection, Kind, Wish};
 use control::Control;
-use link::{Link, Progress};
+use link::Link;
 use posts::Posts;
 use supervisor::Supervisor;
 use wanted::{event_mask, event_names};
@@ -62,8 +64,6 @@ const AMI: Token = Token(0);
 const WAKER: Token = Token(1);
 const SIGNALS: Token = Token(2);
 
-/// Bytes read from Asterisk in one turn, so that a flood of events leaves time for clients.
-const AMI_READS: usize = 64 * 1024;
 /// How long the end waits for replies that are owed and for posts that are on their way. What is
 /// left goes to disk, and all of it takes no more than three seconds.
 const STOP: Duration = Duration::from_millis(2500);
@@ -129,12 +129,6 @@ struct Reactor {
     stop_at: Option<Instant>,
     stop_asked: bool,
     reload_asked: bool,
-}
-
-/// What a connect is for.
-struct Attempt {
-    place: String,
-    credentials: session::Credentials,
 }
 
 impl Reactor {
@@ -388,101 +382,11 @@ impl Reactor {
                     engine::Output::Note(decision) => log_decision(&decision),
                 }
             } else if let Some(output) = self.session.poll_output() {
-                match output {
-                    session::Output::Connect => self.open_link(now),
-                    session::Output::Disconnect => {
-                        self.attempt = None;
-                        self.link.close();
-                    }
-                    session::Output::Up(facts) => self.engine.handle_up(facts),
-                    session::Output::Down => self.engine.handle_down(),
-                    session::Output::Event(event) => self.engine.handle_event(event, now),
-                    session::Output::Done(ask, result) => {
-                        self.engine.handle_done(ask, result, now);
-                    }
-                    session::Output::Note(note) => {
-                        if !matches!(note, Note::PassedOver(_) | Note::InClear) {
-                            self.control.link = note.to_string();
-                            self.supervisor.status(&self.control.link);
-                        }
-                        log_note(&note);
-                    }
-                }
+                self.follow_session(output, now);
             } else {
                 return;
             }
         }
-    }
-
-    fn open_link(&mut self, now: Instant) {
-        let target = match account::target(&self.config.ami, &self.path) {
-            Ok(target) => target,
-            Err(why) => return self.session.handle_disconnected(&why, true, now),
-        };
-        self.attempt = Some(Attempt {
-            place: format!("{}:{}", target.host, target.port),
-            credentials: target.credentials,
-        });
-        let progress = self
-            .link
-            .connect(&target.host, target.port, self.poll.registry());
-        self.follow(progress, now);
-    }
-
-    fn connect_link(&mut self, now: Instant) {
-        if self.attempt.is_some() {
-            let progress = self.link.progress(self.poll.registry());
-            self.follow(progress, now);
-            self.drain(now);
-        }
-    }
-
-    fn follow(&mut self, progress: Progress, now: Instant) {
-        let Some(attempt) = self.attempt.take() else {
-            return;
-        };
-        match progress {
-            Progress::Pending => self.attempt = Some(attempt),
-            Progress::Connected => self.session.handle_connected(attempt.credentials, now),
-            Progress::Failed { why, near } => {
-                let why = format!("{}: {why}", attempt.place);
-                self.session.handle_disconnected(&why, near, now);
-            }
-        }
-    }
-
-    fn read_link(&mut self, buffer: &mut [u8], now: Instant) {
-        let mut count = 0;
-        while self.link.is_readable() && count < AMI_READS {
-            match self.link.read(buffer) {
-                Ok(read) => {
-                    count += read;
-                    self.session
-                        .handle_bytes(buffer.get(..read).unwrap_or_default(), now);
-                }
-                Err(error) => self.lose_link(&error, now),
-            }
-            self.drain(now);
-        }
-    }
-
-    fn write_link(&mut self, now: Instant) {
-        while self.link.is_open() && !self.session.outgoing().is_empty() {
-            match self.link.write(self.session.outgoing()) {
-                Ok(0) => return,
-                Ok(count) => self.session.sent(count),
-                Err(error) => {
-                    self.lose_link(&error, now);
-                    self.drain(now);
-                }
-            }
-        }
-    }
-
-    fn lose_link(&mut self, error: &io::Error, now: Instant) {
-        self.link.close();
-        self.session
-            .handle_disconnected(&link::reason(error), false, now);
     }
 }
 
@@ -510,15 +414,5 @@ fn log_decision(decision: &engine::Decision) {
             warn!(target: "call", "{decision}")
         }
         Denied { .. } => error!(target: "ami", "{decision}"),
-    }
-}
-
-fn log_note(note: &Note) {
-    match note {
-        Note::Connected(_) => info!(target: "ami", "{note}"),
-        Note::Unreachable(_) | Note::Lost(_) | Note::PassedOver(_) | Note::InClear => {
-            warn!(target: "ami", "{note}");
-        }
-        Note::Rejected { .. } => error!(target: "ami", "{note}"),
     }
 }
