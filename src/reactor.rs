@@ -35,6 +35,7 @@ mod clients;
 mod connection;
 mod control;
 mod direct;
+mod doors;
 mod holder;
 mod link;
 mod posts;
@@ -53,6 +54,7 @@ use calls::Calls;
 use clients::Clients;
 use connection::{Connection, Kind, Wish};
 use control::Control;
+use doors::Doors;
 use link::Link;
 use posts::Posts;
 use supervisor::Supervisor;
@@ -115,6 +117,7 @@ struct Reactor {
     link: Link,
     session: Session,
     control: Control,
+    doors: Doors,
     clients: Clients,
     /// Where REST requests come in, if they do.
     bound: Option<SocketAddr>,
@@ -145,13 +148,14 @@ impl Reactor {
         let config = Rc::new(setup.config);
         #[expect(clippy::disallowed_methods, reason = "the loop owns the clock")]
         let now = Instant::now();
-        let mut clients = Clients::new();
+        let (mut doors, mut clients) = (Doors::default(), Clients::new());
         let (control, listener) =
             Control::listen(setup.socket.as_deref(), Arc::clone(&waker), now)?;
         if let Some(listener) = listener {
             let greet = reload::greeting(Kind::Control, &config);
-            clients
-                .open(Kind::Control, Box::new(listener), greet, registry, now)
+            let listener = Box::new(listener);
+            doors
+                .open(Kind::Control, listener, greet, registry, &mut clients, now)
                 .map_err(system("control socket"))?;
         }
         let instance = setup.instance.clone();
@@ -175,6 +179,7 @@ impl Reactor {
             read: setup.read,
             poll,
             signals,
+            doors,
             clients,
             attempt: None,
             stop_at: None,
@@ -244,7 +249,7 @@ impl Reactor {
             }
             token => {
                 if let Some(kind) = Kind::of(token) {
-                    self.clients.ready_to_accept(kind);
+                    self.doors.ready(kind);
                 } else if let Some(id) = slots::conn_id(token) {
                     self.clients.ready(id, readable, event.is_read_closed());
                 }
@@ -263,7 +268,7 @@ impl Reactor {
         if self.stop_asked && self.stop_at.is_none() {
             self.stop_at = Some(now + STOP);
             self.control.stop();
-            self.clients.close_all(now);
+            self.doors.close_all(&mut self.clients, now);
             // Who has waited at a door has perhaps said already what for.
             self.clients.read(buffer, now);
             self.serve(now);
@@ -282,7 +287,7 @@ impl Reactor {
         self.drain(now);
         self.connect_link(now);
         self.read_link(buffer, now);
-        self.clients.accept(now);
+        self.doors.accept(&mut self.clients, now);
         self.clients.read(buffer, now);
         while let Some((call, found)) = self.calls.poll_found(&self.engine) {
             self.engine.handle_found(call, found, now);
@@ -297,12 +302,13 @@ impl Reactor {
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if self.clients.has_work() || self.link.is_readable() {
+        if self.doors.has_work() || self.clients.has_work() || self.link.is_readable() {
             return Some(Duration::ZERO);
         }
         [
             self.session.poll_timeout(),
             self.engine.poll_timeout(),
+            self.doors.poll_timeout(),
             self.clients.poll_timeout(),
             self.posts.poll_timeout(),
             self.supervisor.poll_timeout(),

@@ -89,7 +89,7 @@ impl Reactor {
         };
         let was = self.calls.bound;
         let bound = self.listen_at(Kind::Agi, "agi_server", address, was, config, now);
-        if !self.clients.has(Kind::Agi) {
+        if !self.doors.has(Kind::Agi) {
             self.calls.bound = None;
         }
         match bound {
@@ -112,7 +112,7 @@ impl Reactor {
 
     /// Takes no more calls.
     pub(super) fn close_to_calls(&mut self, now: Instant) {
-        self.clients.close(Kind::Agi, now);
+        self.doors.close(Kind::Agi, &mut self.clients, now);
         self.calls.bound = None;
     }
 }

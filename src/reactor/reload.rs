@@ -13,8 +13,8 @@ use std::time::Instant;
 use log::{error, info, warn};
 use mio::net::TcpListener;
 
-use super::clients::Greeting;
 use super::connection::{Connection, Kind};
+use super::doors::Greeting;
 use super::wanted::{event_mask, event_names};
 use super::{Reactor, RunError, log_refusal};
 use crate::access::{Access, Callers};
@@ -95,10 +95,9 @@ impl Reactor {
         }
         // From here on nothing fails.
         if !is_moved {
-            self.clients
-                .greet(Kind::Rest, greeting(Kind::Rest, &config));
+            self.doors.greet(Kind::Rest, greeting(Kind::Rest, &config));
         }
-        self.clients.greet(Kind::Agi, greeting(Kind::Agi, &config));
+        self.doors.greet(Kind::Agi, greeting(Kind::Agi, &config));
         self.calls.configure(&config);
         let mut late = Vec::from_iter(self.posts.configure(&config));
         let (new, was) = (&mut config.delivery, &old.delivery);
@@ -149,7 +148,7 @@ impl Reactor {
         let address = config.url.rest_server;
         let was = self.bound;
         let bound = self.listen_at(Kind::Rest, "rest_server", address, was, config, now);
-        if !self.clients.has(Kind::Rest) {
+        if !self.doors.has(Kind::Rest) {
             self.bound = None;
         }
         let bound = bound?;
@@ -172,7 +171,7 @@ impl Reactor {
         let listener = match (TcpListener::bind(address), ours) {
             // Our own listener may be what is in the way: 127.0.0.1:5058 is part of *:5058.
             (Err(error), Some(was)) if error.kind() == ErrorKind::AddrInUse => {
-                self.clients.close(kind, now);
+                self.doors.close(kind, &mut self.clients, now);
                 let listener = TcpListener::bind(address);
                 if listener.is_err() {
                     let greet = greeting(kind, &self.config);
@@ -200,8 +199,9 @@ impl Reactor {
     ) -> io::Result<SocketAddr> {
         let bound = listener.local_addr()?;
         let registry = self.poll.registry();
-        self.clients
-            .open(kind, Box::new(listener), greet, registry, now)?;
+        let (listener, clients) = (Box::new(listener), &mut self.clients);
+        self.doors
+            .open(kind, listener, greet, registry, clients, now)?;
         Ok(bound)
     }
 }
