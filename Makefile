@@ -98,12 +98,14 @@ cross-ci: prerequisites test-tools cross-tools
 	cross/package $(CI_TARGETS)
 	cross/check-package target/dist/salara_*_amd64.deb target/dist/salara_*_mips_24kc.ipk
 
-# Before a release: all of them, built, run and packed, and the smallest, without TLS.
+# Before a release: all of them, built, run and packed, and the smallest, without TLS; and the
+# library's own tests with 32 bits and with the other order of bytes.
 cross-all: prerequisites test-tools cross-tools
 	cross/build all
 	CROSS_NOTLS=1 cross/build x86_64
 	cross/check all
 	CROSS_NOTLS=1 cross/check x86_64
+	cross/unit armv7 mips
 	cross/package all
 	cross/check-package target/dist/salara_*.deb target/dist/salara_*.ipk target/dist/salara_*.apk.tar.gz
 
