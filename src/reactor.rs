@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, error, info, warn};
+use log::{Level, debug, info, log, warn};
 use mio::{Events, Poll, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
@@ -409,16 +409,15 @@ fn log_decision(decision: &engine::Decision) {
     use engine::Decision::{
         Answered, Calling, Denied, Ended, Failed, Incoming, NotGood, NotSent, Sent, Unknown,
     };
-    match decision {
+    let (target, level) = match decision {
         Calling { .. } | Answered { .. } | Failed { .. } | NotGood { .. } | Sent { .. } => {
-            info!(target: "call", "{decision}");
+            ("call", Level::Info)
         }
         Incoming {
             is_trouble: false, ..
-        } => info!(target: "call", "{decision}"),
-        Incoming { .. } | NotSent { .. } | Ended { .. } | Unknown { .. } => {
-            warn!(target: "call", "{decision}")
-        }
-        Denied { .. } => error!(target: "ami", "{decision}"),
-    }
+        } => ("call", Level::Info),
+        Incoming { .. } | NotSent { .. } | Ended { .. } | Unknown { .. } => ("call", Level::Warn),
+        Denied { .. } => ("ami", Level::Error),
+    };
+    log!(target: target, level, "{decision}");
 }

@@ -9,7 +9,7 @@
 use std::io;
 use std::time::Instant;
 
-use log::{error, info, warn};
+use log::{Level, log};
 
 use super::Reactor;
 use super::link::{Progress, reason};
@@ -123,11 +123,10 @@ impl Reactor {
 }
 
 fn log_note(note: &Note) {
-    match note {
-        Note::Connected(_) => info!(target: "ami", "{note}"),
-        Note::Unreachable(_) | Note::Lost(_) | Note::PassedOver(_) | Note::InClear => {
-            warn!(target: "ami", "{note}");
-        }
-        Note::Rejected { .. } => error!(target: "ami", "{note}"),
-    }
+    let level = match note {
+        Note::Connected(_) => Level::Info,
+        Note::Unreachable(_) | Note::Lost(_) | Note::PassedOver(_) | Note::InClear => Level::Warn,
+        Note::Rejected { .. } => Level::Error,
+    };
+    log!(target: "ami", level, "{note}");
 }

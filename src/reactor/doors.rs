@@ -73,8 +73,11 @@ impl Doors {
     /// Closes a door: who waits at it is let in, and who has come in by it stays.
     pub(super) fn close(&mut self, kind: Kind, clients: &mut Clients, now: Instant) {
         if let Some(at) = self.doors.iter().position(|door| door.kind == kind) {
-            let door = self.doors.swap_remove(at);
-            self.let_in(door, clients, now);
+            let mut door = self.doors.swap_remove(at);
+            door.acceptable = true;
+            for _ in 0..LAST_TURNS {
+                door.admit(clients, &mut self.rest_until, now);
+            }
         }
     }
 
@@ -82,8 +85,8 @@ impl Doors {
     /// wait to be told nothing.
     pub(super) fn close_all(&mut self, clients: &mut Clients, now: Instant) {
         self.is_closed = true;
-        while let Some(door) = self.doors.pop() {
-            self.let_in(door, clients, now);
+        while let Some(door) = self.doors.first() {
+            self.close(door.kind, clients, now);
         }
     }
 
@@ -124,14 +127,6 @@ impl Doors {
     /// When `accept` is wanted next.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.rest_until
-    }
-
-    /// Lets those in who wait at a door that goes.
-    fn let_in(&mut self, mut door: Door, clients: &mut Clients, now: Instant) {
-        door.acceptable = true;
-        for _ in 0..LAST_TURNS {
-            door.admit(clients, &mut self.rest_until, now);
-        }
     }
 }
 

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use log::{debug, error, info, warn};
+use log::{Level, debug, info, log, warn};
 use mio::Waker;
 
 use super::direct::{Direct, Directs};
@@ -230,13 +230,12 @@ impl Posts {
 
     fn tell(&mut self) {
         while let Some(note) = self.backlog.poll_note() {
-            match note {
-                Note::Back { .. } => info!(target: "crm", "{note}"),
-                Note::Resting { .. } | Note::Refused { .. } => warn!(target: "crm", "{note}"),
-                Note::GivenUp { .. } | Note::Dropped { .. } | Note::Gone { .. } => {
-                    error!(target: "crm", "{note}");
-                }
-            }
+            let level = match note {
+                Note::Back { .. } => Level::Info,
+                Note::Resting { .. } | Note::Refused { .. } => Level::Warn,
+                Note::GivenUp { .. } | Note::Dropped { .. } | Note::Gone { .. } => Level::Error,
+            };
+            log!(target: "crm", level, "{note}");
         }
     }
 }
