@@ -27,6 +27,7 @@ mod problem;
 mod read;
 mod secret;
 mod show;
+mod web;
 
 pub use event::{CallLevel, StateLevel, Verbosity};
 pub use kinds::{CallRate, ChannelReply, GoodStatus, KeyNames, LogTo, Tech, Transfer};
@@ -34,6 +35,7 @@ pub use net::{Cidr, default_allow, loopback};
 pub use problem::{Problem, Severity};
 pub use secret::{Secret, printable_url};
 pub use show::printable;
+pub use web::WebAddress;
 
 use ini::{Line, Says};
 use keys::Age;

@@ -24,13 +24,20 @@
 //! ```
 //!
 //! - Pure: all but `reactor`, `account`, `client`, `file`, `logging`, `main`, and in `crm` the
-//!   threads (`worker` and `lookup`, with `agent` and `trust` or, without TLS, `plain`, and `hosts`)
-//!   and the files (`spool`). They know no sockets, files, threads or clocks; time is an argument. A
-//!   test keeps them so.
+//!   threads (`worker` and `lookup`, with `client`, `hosts`, `agent` and `trust` or, without TLS,
+//!   `plain`) and the files (`spool`). They know no sockets, files, threads or clocks; time is an
+//!   argument. A test keeps them so.
 //! - Every machine obeys one contract: `handle_*` feeds it, `poll_*` outputs are drained to `None`
 //!   after each feeding, `poll_timeout` says when `handle_timeout` is wanted, `outgoing` and `sent`
 //!   move its bytes. A machine never blocks, never panics, and refuses what it cannot use.
 //! - Arrows run one way: a module may use those above it in the list below; nothing uses `reactor`.
+
+/// What it calls itself.
+#[cfg(feature = "tls")]
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What it calls itself.
+#[cfg(not(feature = "tls"))]
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (without TLS)");
 
 pub mod backoff;
 

@@ -12,6 +12,7 @@ use std::process::{self, ExitCode};
 use std::time::SystemTime;
 
 use log::{error, warn};
+use salara::VERSION;
 use salara::account;
 use salara::ami::instance::Instance;
 use salara::config::{Config, LogTo, Parsed, Severity};
@@ -37,7 +38,7 @@ const SHIPPED: &str = include_str!("../salara.conf");
 fn main() -> ExitCode {
     match args::parse(env::args_os().skip(1)) {
         Ok(Command::Help) => print(args::HELP),
-        Ok(Command::Version) => print(&format!("salara {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Command::Version) => print(&format!("salara {VERSION}\n")),
         Ok(Command::Check { file }) => check(&file),
         Ok(Command::Run { file, socket }) => run(&file, socket),
         Ok(Command::Setup { file, is_dry }) => setup(&file, is_dry),
@@ -252,6 +253,10 @@ fn unhonoured(file: &Path, parsed: &Parsed) -> Vec<String> {
     if let Some(at) = line("crm_ca").filter(|_| security.tls_verify != Some(true)) {
         lines.push(format!(
             "{file}:{at}: crm_ca: has no effect without tls_verify=1"
+        ));
+    } else if let Some(at) = line("crm_ca").filter(|_| !agent::HAS_TLS) {
+        lines.push(format!(
+            "{file}:{at}: crm_ca: has no effect: this salara is built without TLS"
         ));
     }
     if let Some(at) = line("spool_max").filter(|_| parsed.config.delivery.spool_dir.is_none()) {

@@ -117,11 +117,12 @@ fn two_hundred_callers_are_all_looked_up_in_time() {
 #[test]
 fn two_hundred_callers_of_a_dead_crm_all_go_on_in_time() {
     let crm = Crm::start(|_| Answer::never());
-    let salara = start(&crm, "[general]\ncurlopt_timeout=1\n");
+    let salara = start(&crm, "[general]\ncurlopt_timeout=3\n");
     for (told, waited) in crowd(door(&salara), 200) {
         let last = told.last().unwrap();
         assert_eq!(last, r#"SET VARIABLE "SALARA_RESULT" "ERROR""#);
-        assert!(waited < Duration::from_secs(2), "{waited:?}");
+        // One behind another's look-up would have waited for six.
+        assert!(waited < Duration::from_secs(5), "{waited:?}");
     }
 }
 

@@ -219,6 +219,16 @@ fn a_connection_that_ends_under_an_event_is_replaced_at_once() {
     assert_eq!(office.said("does not take events"), 0);
 }
 
+#[test]
+fn a_post_that_is_lost_on_a_new_connection_waits_like_any_other() {
+    let office = first(1, Answer::close());
+    office.tell(1, 0..1);
+    let office = office.assert_all(1, 1);
+    office
+        .salara
+        .wait_log("the CRM does not take events: the connection ended before an answer; trying on");
+}
+
 /// Waits until so many different events have come; how many there are then.
 fn distinct(office: &Office, count: usize) -> usize {
     let bodies = |requests: &[Request]| {

@@ -15,6 +15,7 @@ use super::kinds::GoodStatus;
 use super::net::Cidr;
 use super::problem::{Remark, quote};
 use super::secret::{Secret, printable_url};
+use super::web::WebAddress;
 use crate::value::{Name, Number};
 
 /// What setting a key comes to.
@@ -138,29 +139,18 @@ pub(super) fn url(slot: &mut Box<str>, found: &str) -> Told {
         return Err(Remark::warning("is empty; nothing is sent there"));
     }
     let shown = quote(&printable_url(found));
-    if found.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(Remark::warning(format!(
-            "{shown} is not a URL: it holds a blank"
-        )));
-    }
-    match found.split_once("://") {
-        Some((scheme, _))
-            if ["http", "https"]
-                .iter()
-                .any(|s| s.eq_ignore_ascii_case(scheme)) =>
-        {
-            Ok(())
-        }
-        Some(_) => Err(Remark::warning(format!(
-            "{shown} is not an http:// or https:// URL"
-        ))),
-        None => {
+    let guessed = format!("http://{found}");
+    let is_guess = !found.contains("://");
+    match WebAddress::new(if is_guess { &guessed } else { found }) {
+        Ok(_) if is_guess => {
             // The old module's HTTP library guessed.
-            *slot = format!("http://{found}").into();
+            *slot = guessed.into();
             Err(Remark::warning(format!(
                 "{shown} names no scheme; taken as http://"
             )))
         }
+        Ok(_) => Ok(()),
+        Err(why) => Err(Remark::warning(format!("{shown} is not a URL: {why}"))),
     }
 }
 
@@ -436,7 +426,7 @@ mod tests {
             read("ftp://a:b@crm/"),
             (
                 "ftp://a:b@crm/".into(),
-                "\"ftp://***@crm/\" is not an http:// or https:// URL".into()
+                "\"ftp://***@crm/\" is not a URL: http:// or https:// is wanted".into()
             )
         );
     }

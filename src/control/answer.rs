@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use serde_json::{Map, Value};
 
 use super::{Answer, DONE, FAILED};
+use crate::VERSION;
 use crate::ami::session::Facts;
 use crate::api::{self, Reply};
 use crate::channel::{Channels, Record};
@@ -149,12 +150,7 @@ pub fn info(info: &Info<'_>) -> Sheet {
         text(&general.default_context),
         "",
     );
-    fact(
-        "version",
-        "module version: ",
-        text(env!("CARGO_PKG_VERSION")),
-        "",
-    );
+    fact("version", "module version: ", text(VERSION), "");
     let asterisk = info
         .asterisk
         .and_then(|facts| facts.asterisk_version.as_deref());

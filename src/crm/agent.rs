@@ -4,17 +4,21 @@
 //! request is made again, nor why. In a build without TLS `plain` stands in its place.
 //!
 //! The surprising fact: ureq looks the host up for each request, in a thread made for it, also when
-//! the connection is there already; so it is given `hosts`, which remembers.
+//! the connection is there already; so it is given `hosts`, which remembers. Nor does it tell whether
+//! a connection was kept: `Opened` does.
 
-use std::io::Read;
+use std::cell::Cell;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use ureq::config::Config;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{Connector, NextTimeout, RustlsConnector, TcpConnector};
+use ureq::unversioned::transport::{
+    ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector,
+};
 use ureq::{Body, Error, RequestBuilder, http};
 
-use super::client::{Answer, Endpoint, Failure, MAX_ANSWER, Request, USER_AGENT};
+use super::client::{Answer, Connection, Endpoint, Failure, MAX_ANSWER, Request, USER_AGENT};
 use super::hosts::Hosts;
 use super::trust;
 pub use super::trust::check as check_ca;
@@ -50,7 +54,9 @@ impl Agent {
         let config = trust::secure(config, endpoint).build();
         let names = Names::default();
         // Not the default one, which knows proxies: 10 KB.
-        let connector = ().chain(TcpConnector::default()).chain(RustlsConnector::default());
+        let connector = Opened
+            .chain(TcpConnector::default())
+            .chain(RustlsConnector::default());
         let inner = ureq::Agent::with_parts(config, connector, names.clone());
         Self { inner, names }
     }
@@ -60,25 +66,29 @@ impl Agent {
         &self,
         endpoint: &Endpoint,
         request: Request<'_>,
-        anew: bool,
+        over: Connection,
     ) -> Result<Answer, Failure> {
+        OPENED.set(false);
         let url = &*endpoint.target.url;
         let result = match request.body {
-            Some(body) => prepare(self.inner.post(url), endpoint, request, anew).send(body),
+            Some(body) => prepare(self.inner.post(url), endpoint, request, over).send(body),
             None => {
                 let url = format!("{url}{}", request.suffix);
-                prepare(self.inner.get(url), endpoint, request, anew).call()
+                prepare(self.inner.get(url), endpoint, request, over).call()
             }
         };
         match result {
             Ok(mut response) => Ok(answer(&mut response, request.max)),
-            Err(error) => Err(failure(&error)),
+            Err(error) => Err(match failure(&error) {
+                Failure::Lost if !OPENED.get() => Failure::Stale,
+                failure => failure,
+            }),
         }
     }
 
     /// What is remembered of the host led nowhere.
-    pub(super) fn forget_address(&self) {
-        self.names.0.forget();
+    pub(super) fn doubt_address(&self) {
+        self.names.0.doubt();
     }
 }
 
@@ -86,7 +96,7 @@ fn prepare<B>(
     mut builder: RequestBuilder<B>,
     endpoint: &Endpoint,
     request: Request<'_>,
-    anew: bool,
+    over: Connection,
 ) -> RequestBuilder<B> {
     for (name, value) in request.headers {
         builder = builder.header(*name, *value);
@@ -94,8 +104,8 @@ fn prepare<B>(
     if let Some(authorization) = &endpoint.target.authorization {
         builder = builder.header("Authorization", authorization.expose());
     }
-    let mut config = builder.config().timeout_global(request.timeout);
-    if anew {
+    let mut config = builder.config().timeout_global(Some(request.timeout));
+    if over == Connection::New {
         config = config.max_idle_age(Duration::ZERO);
     }
     config.build()
@@ -117,7 +127,7 @@ fn answer(response: &mut http::Response<Body>, max: usize) -> Answer {
             Ok(0) => break,
             Ok(count) => count,
             Err(error) => {
-                answer.broken = Some(Failure::from(&error));
+                answer.broken = Some(broken(&error));
                 break;
             }
         };
@@ -141,6 +151,30 @@ fn failure(error: &Error) -> Failure {
     }
 }
 
+/// Why a body broke off: an error of ureq may be inside one of the stream.
+fn broken(error: &io::Error) -> Failure {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    inner.map_or_else(|| error.into(), failure)
+}
+
+thread_local! {
+    static OPENED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Notes that this thread's request opens a connection: it is the first to be asked for one, and only
+/// where none was kept.
+#[derive(Debug)]
+struct Opened;
+
+impl Connector<()> for Opened {
+    type Out = ();
+
+    fn connect(&self, _: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<()>, Error> {
+        OPENED.set(true);
+        Ok(None)
+    }
+}
+
 /// Where the host is.
 #[derive(Clone, Debug, Default)]
 struct Names(Hosts<ResolvedSocketAddrs>);
@@ -152,7 +186,10 @@ impl Resolver for Names {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        self.0
-            .find(|| DefaultResolver::default().resolve(uri, config, timeout))
+        self.0.find(|part| {
+            let after = timeout.after / part;
+            let timeout = NextTimeout { after, ..timeout };
+            DefaultResolver::default().resolve(uri, config, timeout)
+        })
     }
 }

@@ -3,14 +3,15 @@
 //! This file owns how often a request is made, and the words for what goes wrong; `agent` makes it
 //! once. It must not know what is sent, nor what an answer means.
 //!
-//! The surprising fact: a request on a connection that the CRM is just closing is lost. So one that
-//! dies with its connection is made once more on a new one, and the CRM may see it twice.
+//! The surprising fact: a request on a connection that was kept, and that the CRM is just closing, is
+//! lost. So one that dies with such a connection is made once more on a new one, in what is left of
+//! its time; should the CRM have read it after all, it sees it twice.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::agent::Agent;
 use super::target::Target;
@@ -54,10 +55,18 @@ pub(super) struct Request<'a> {
     /// What is posted; without it it is a GET.
     pub(super) body: Option<&'a [u8]>,
     pub(super) headers: &'a [(&'static str, &'a str)],
-    /// When less is left than the endpoint allows.
-    pub(super) timeout: Option<Duration>,
+    /// The total time.
+    pub(super) timeout: Duration,
     /// Bytes of the answer's body.
     pub(super) max: usize,
+}
+
+/// On what a request may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connection {
+    /// One that was kept, if there is one.
+    Any,
+    New,
 }
 
 /// What the CRM said.
@@ -78,6 +87,8 @@ pub(super) struct Answer {
 pub(super) enum Failure {
     /// The connection ended before one.
     Lost,
+    /// So did one that was kept.
+    Stale,
     /// It took too long.
     Late,
     /// What came is not HTTP.
@@ -99,19 +110,21 @@ impl Client {
 
     /// Makes a request, once more if its connection was at its end. The answer, or why there is none,
     /// in words.
-    pub(super) fn make(&self, request: Request<'_>) -> Result<Answer, String> {
+    pub(super) fn make(&self, mut request: Request<'_>) -> Result<Answer, String> {
         let agent = || Agent::new(&self.endpoint, self.connections);
         let agent = self.agent.get_or_init(agent);
-        let request = Request {
-            timeout: request.timeout.or(Some(self.endpoint.timeout)),
-            ..request
-        };
-        let result = match agent.send(&self.endpoint, request, false) {
-            Err(Failure::Lost) => agent.send(&self.endpoint, request, true),
+        request.timeout = request.timeout.min(self.endpoint.timeout);
+        let began = now();
+        let result = match agent.send(&self.endpoint, request, Connection::Any) {
+            Err(Failure::Stale) => {
+                let taken = now().saturating_duration_since(began);
+                request.timeout = request.timeout.saturating_sub(taken);
+                agent.send(&self.endpoint, request, Connection::New)
+            }
             result => result,
         };
         result.map_err(|failure| {
-            agent.forget_address();
+            agent.doubt_address();
             self.explain(failure)
         })
     }
@@ -133,9 +146,14 @@ impl Client {
                 format!("what it answers is not HTTP: is {key} right{doubt} ({error})")
             }
             Failure::NotUrl(error) => format!("{key} is not a URL ({error})"),
-            Failure::Lost | Failure::Other(_) => failure.to_string(),
+            Failure::Lost | Failure::Stale | Failure::Other(_) => failure.to_string(),
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "both attempts share one time")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 impl From<&io::Error> for Failure {
@@ -153,7 +171,7 @@ impl From<&io::Error> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Lost => "the connection ended before an answer",
+            Self::Lost | Self::Stale => "the connection ended before an answer",
             Self::Late => "it takes too long",
             Self::NotHttp(error) | Self::NotUrl(error) | Self::Other(error) => error,
         })

@@ -179,7 +179,7 @@ impl Crm {
             suffix,
             body,
             headers,
-            timeout: Some(left),
+            timeout: left,
             max: MAX_ANSWER + 1,
         };
         let answer = self.client.make(request)?;

@@ -16,13 +16,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::answer::Reading;
-use super::client::{Answer, Endpoint, Failure, MAX_ANSWER, Request, STACK, USER_AGENT};
+use super::client::{
+    Answer, Connection, Endpoint, Failure, MAX_ANSWER, Request, STACK, USER_AGENT,
+};
 use super::hosts::Hosts;
+use crate::config::WebAddress;
 
 mod answer;
-mod place;
-
-use self::place::Place;
 
 /// Whether `https` can be asked.
 pub const HAS_TLS: bool = false;
@@ -30,9 +30,9 @@ pub const HAS_TLS: bool = false;
 /// A connection that was idle for longer is likely to be closed just now.
 const MAX_IDLE: Duration = Duration::from_secs(15);
 
-/// No certificate is of use.
+/// No certificate is of use, and none does harm.
 pub fn check_ca(_: &Path) -> Result<(), String> {
-    Err("this salara is built without TLS".to_owned())
+    Ok(())
 }
 
 /// Keeps connections, and where the host is.
@@ -64,20 +64,40 @@ impl Agent {
         &self,
         endpoint: &Endpoint,
         request: Request<'_>,
-        anew: bool,
+        over: Connection,
     ) -> Result<Answer, Failure> {
-        let place = Place::new(&endpoint.target.url)
-            .ok_or_else(|| Failure::NotUrl("http://host:port/path is wanted".to_owned()))?;
-        let until = now() + request.timeout.unwrap_or(endpoint.timeout);
-        if anew {
+        let address =
+            WebAddress::new(&endpoint.target.url).map_err(|why| Failure::NotUrl(why.to_owned()))?;
+        let bytes = encode(&address, endpoint, request);
+        let until = now() + request.timeout;
+        if over == Connection::New {
             self.idle().clear();
         }
-        let mut stream = match self.kept() {
-            Some(stream) => stream,
-            None => self.connect(&place, until)?,
-        };
-        write(&mut stream, &head(&place, endpoint, request), until)?;
-        let mut reading = Reading::new(request.max);
+        if let Some(stream) = self.kept() {
+            return match self.exchange(stream, &bytes, request.max, until) {
+                Err(Failure::Lost) => Err(Failure::Stale),
+                result => result,
+            };
+        }
+        let stream = self.connect(&address, until)?;
+        self.exchange(stream, &bytes, request.max, until)
+    }
+
+    /// What is remembered of the host led nowhere.
+    pub(super) fn doubt_address(&self) {
+        self.hosts.doubt();
+    }
+
+    /// Sends a request, reads its answer, and keeps the connection if it can.
+    fn exchange(
+        &self,
+        mut stream: TcpStream,
+        bytes: &[u8],
+        max: usize,
+        until: Instant,
+    ) -> Result<Answer, Failure> {
+        write(&mut stream, bytes, until)?;
+        let mut reading = Reading::new(max);
         let ended = read(&mut stream, &mut reading, until);
         if reading.is_reusable() {
             self.keep(stream);
@@ -91,11 +111,6 @@ impl Agent {
             }),
             (Ok(()), answer) => answer.ok_or(Failure::Lost),
         }
-    }
-
-    /// What is remembered of the host led nowhere.
-    pub(super) fn forget_address(&self) {
-        self.hosts.forget();
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
@@ -124,17 +139,19 @@ impl Agent {
     }
 
     /// Tries each address; one that does not answer takes half of what time is left, the last all.
-    fn connect(&self, place: &Place<'_>, until: Instant) -> Result<TcpStream, Failure> {
-        let addresses = self.hosts.find(|| look_up(place, left(until)?))?;
+    fn connect(&self, address: &WebAddress<'_>, until: Instant) -> Result<TcpStream, Failure> {
+        let addresses = self
+            .hosts
+            .find(|part| look_up(address, left(until)? / part))?;
         let mut met = Failure::Other("the name has no address".to_owned());
-        for (number, address) in addresses.iter().enumerate() {
+        for (number, one) in addresses.iter().enumerate() {
             let left = left(until)?;
             let share = if number + 1 < addresses.len() {
                 left / 2
             } else {
                 left
             };
-            match TcpStream::connect_timeout(address, share) {
+            match TcpStream::connect_timeout(one, share) {
                 Ok(stream) => {
                     // What is sent is sent at once and whole.
                     drop(stream.set_nodelay(true));
@@ -148,11 +165,11 @@ impl Agent {
 }
 
 /// The addresses of a name, asked for in a thread: the system may take longer than anybody waits.
-fn look_up(place: &Place<'_>, within: Duration) -> Result<Box<[SocketAddr]>, Failure> {
-    if let Ok(address) = place.host.parse::<IpAddr>() {
-        return Ok([SocketAddr::new(address, place.port)].into());
+fn look_up(address: &WebAddress<'_>, within: Duration) -> Result<Box<[SocketAddr]>, Failure> {
+    if let Ok(ip) = address.host.parse::<IpAddr>() {
+        return Ok([SocketAddr::new(ip, address.port)].into());
     }
-    let (host, port) = (place.host.to_owned(), place.port);
+    let (host, port) = (address.host.to_owned(), address.port);
     let (tell, told) = mpsc::sync_channel(1);
     let run = move || {
         #[expect(
@@ -172,15 +189,20 @@ fn look_up(place: &Place<'_>, within: Duration) -> Result<Box<[SocketAddr]>, Fai
 }
 
 /// The bytes of a request.
-fn head(place: &Place<'_>, endpoint: &Endpoint, request: Request<'_>) -> Vec<u8> {
+fn encode(address: &WebAddress<'_>, endpoint: &Endpoint, request: Request<'_>) -> Vec<u8> {
     let method = if request.body.is_some() {
         "POST"
     } else {
         "GET"
     };
+    let slash = if address.path.starts_with('/') {
+        ""
+    } else {
+        "/"
+    };
     let mut head = format!(
-        "{method} {}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {USER_AGENT}\r\nAccept: */*\r\n",
-        place.path, request.suffix, place.authority
+        "{method} {slash}{}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {USER_AGENT}\r\nAccept: */*\r\n",
+        address.path, request.suffix, address.authority
     );
     let mut add = |name: &str, value: &str| {
         for part in [name, ": ", value, "\r\n"] {
@@ -275,8 +297,8 @@ mod tests {
             ("http://[::1]:81/", 81),
             ("http://localhost:82/", 82),
         ] {
-            let place = Place::new(url).unwrap();
-            let found = look_up(&place, Duration::from_secs(10)).unwrap();
+            let address = WebAddress::new(url).unwrap();
+            let found = look_up(&address, Duration::from_secs(10)).unwrap();
             assert!(!found.is_empty(), "{url}");
             for address in found {
                 assert!(
@@ -305,9 +327,9 @@ mod tests {
         };
         let agent = Agent::new(&endpoint, 1);
         let addresses: Box<[_]> = [closed, closed, open].into();
-        agent.hosts.find(|| Ok::<_, Failure>(addresses)).unwrap();
-        let place = Place::new("http://crm/").unwrap();
-        let stream = agent.connect(&place, now() + endpoint.timeout).unwrap();
+        agent.hosts.find(|_| Ok::<_, Failure>(addresses)).unwrap();
+        let address = WebAddress::new("http://crm/").unwrap();
+        let stream = agent.connect(&address, now() + endpoint.timeout).unwrap();
         assert_eq!(stream.peer_addr().unwrap(), open);
     }
 }

@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::config::Secret;
+use crate::config::{Secret, WebAddress};
 
 /// An address to post to.
 #[derive(Clone, Debug)]
@@ -27,15 +27,13 @@ impl Target {
     }
 
     fn split(url: &str) -> Option<Self> {
-        let (scheme, rest) = url.split_once("://")?;
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let (user, host) = authority.rsplit_once('@')?;
+        let user = WebAddress::new(url).ok()?.user?;
         let mut credentials = decode(user.as_bytes());
         if !user.contains(':') {
             credentials.push(b':');
         }
         Some(Self {
-            url: format!("{scheme}://{host}{path}").into(),
+            url: url.replacen(&format!("{user}@"), "", 1).into(),
             authorization: Some(Secret::new(format!(
                 "Basic {}",
                 STANDARD.encode(credentials)

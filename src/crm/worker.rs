@@ -155,7 +155,7 @@ impl Poster {
             suffix: "",
             body: Some(delivery.body.as_bytes()),
             headers: &headers,
-            timeout: None,
+            timeout: Duration::MAX,
             max: MAX_SAID,
         };
         match self.client.make(request) {

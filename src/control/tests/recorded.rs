@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::VERSION;
 use crate::ami::session::Facts;
 use crate::api::Reply;
 use crate::channel::Channels;
@@ -75,7 +76,7 @@ fn show_info_prints_every_line_the_module_did() {
         // Two facts differ by what they are: our version, and a clock without a time zone.
         let wanted = line.replace(
             "module version: 3.6.2",
-            concat!("module version: ", env!("CARGO_PKG_VERSION")),
+            &format!("module version: {VERSION}"),
         );
         let wanted = if line.contains("started:") {
             wanted + " UTC"

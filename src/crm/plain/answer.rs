@@ -34,7 +34,7 @@ enum State {
     /// Until the connection ends.
     BodyToEnd,
     /// The line that says how long the next chunk is.
-    Size,
+    ChunkSize,
     Chunk(u64),
     /// The line end behind a chunk.
     AfterChunk,
@@ -124,7 +124,7 @@ impl Reading {
                 };
                 Ok(Some(count))
             }
-            State::Size => match httparse::parse_chunk_size(bytes) {
+            State::ChunkSize => match httparse::parse_chunk_size(bytes) {
                 Ok(httparse::Status::Complete((count, size))) => {
                     self.state = if size == 0 {
                         State::Trailer
@@ -146,7 +146,7 @@ impl Reading {
                 };
                 let is_empty = matches!(bytes.get(..end), Some(b"" | b"\r"));
                 self.state = match (self.state, is_empty) {
-                    (State::AfterChunk, true) => State::Size,
+                    (State::AfterChunk, true) => State::ChunkSize,
                     (State::AfterChunk, false) => {
                         return Err(Failure::NotHttp("a chunk without end".to_owned()));
                     }
@@ -170,12 +170,15 @@ impl Reading {
             Err(error) => return Err(Failure::NotHttp(error.to_string())),
         };
         let status = head.code.unwrap_or_default();
-        if (100..200).contains(&status) {
-            return Ok(Some(count));
+        match status {
+            0..100 => return Err(Failure::NotHttp(format!("{status} is no status"))),
+            101 => {}
+            100..200 => return Ok(Some(count)),
+            _ => {}
         }
-        let is_new = head.version == Some(1);
+        let is_1_1 = head.version == Some(1);
         self.answer.status = status;
-        self.is_kept = is_new;
+        self.is_kept = is_1_1 && status != 101;
         let (mut length, mut is_chunked) = (None, false);
         for header in head.headers.iter() {
             let Ok(value) = str::from_utf8(header.value) else {
@@ -187,14 +190,15 @@ impl Reading {
                 words.any(|given| given.trim().eq_ignore_ascii_case(word))
             };
             if is("Content-Length") {
-                let given = value.trim().parse::<u64>().ok();
-                if given.is_none() || length.is_some_and(|length| Some(length) != given) {
-                    let text = format!("Content-Length {value:?} is no length");
-                    return Err(Failure::NotHttp(text));
+                for given in value.split(',').map(content_length) {
+                    if given.is_none() || length.is_some_and(|length| Some(length) != given) {
+                        let text = format!("Content-Length {value:?} is no length");
+                        return Err(Failure::NotHttp(text));
+                    }
+                    length = given;
                 }
-                length = given;
             } else if is("Transfer-Encoding") {
-                is_chunked = is_new && has("chunked");
+                is_chunked |= is_1_1 && has("chunked");
             } else if is("Connection") {
                 self.is_kept &= !has("close");
             } else if is("Retry-After") {
@@ -204,8 +208,8 @@ impl Reading {
             }
         }
         self.state = match length {
-            _ if matches!(status, 204 | 304) => State::Over,
-            _ if is_chunked => State::Size,
+            _ if matches!(status, 101 | 204 | 304) => State::Over,
+            _ if is_chunked => State::ChunkSize,
             Some(0) => State::Over,
             Some(length) => State::Body(length),
             None => State::BodyToEnd,
@@ -222,6 +226,13 @@ impl Reading {
         self.total = self.total.saturating_add(count);
         (count, left - count as u64)
     }
+}
+
+/// Digits and nothing else: numbers are read with a sign otherwise.
+fn content_length(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain)
 }
 
 #[cfg(test)]
@@ -248,6 +259,20 @@ mod tests {
             ),
             ("HTTP/1.1 200\r\ncontent-length:0\r\n\r\n", 200, "", true),
             ("HTTP/1.1 204 \r\n\r\n", 204, "", true),
+            ("HTTP/1.1 101 \r\nUpgrade: x\r\n\r\n", 101, "", false),
+            (
+                "HTTP/1.1 200\r\nContent-Length: 2, 2\r\n\r\nhi",
+                200,
+                "hi",
+                true,
+            ),
+            (
+                "HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\
+                 Content-Length: 5\r\n\r\n0\r\n\r\n",
+                200,
+                "",
+                true,
+            ),
             ("HTTP/1.1 304 \r\nContent-Length: 9\r\n\r\n", 304, "", true),
             (
                 "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 x\r\nContent-Length: 1\r\n\r\ny",
@@ -377,6 +402,9 @@ mod tests {
                 "A: b\r\n".repeat(MAX_HEADERS + 1)
             ),
             "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n".to_owned(),
+            "HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nhi".to_owned(),
+            "HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nhi".to_owned(),
+            "HTTP/1.1 099 OK\r\n\r\n".to_owned(),
             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".to_owned(),
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno\r\n".to_owned(),
             endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;"),
