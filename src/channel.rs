@@ -271,6 +271,10 @@ impl Channels {
     }
 
     fn newchannel(&mut self, channel: &Snapshot, now: Instant) -> Option<Box<str>> {
+        // Who was handed over where he is came over AGI; that can be faster than AMI. He was new
+        // before he was tracked.
+        let record = self.records.get(&channel.uniqueid);
+        let is_late = record.is_some_and(|record| !record.channel.is_empty());
         self.bind(channel, now);
         let record = self.records.get_mut(&channel.uniqueid);
         if let Some(record) = record {
@@ -279,6 +283,7 @@ impl Channels {
         let record = self.records.get(&channel.uniqueid);
         let shown = match self.settings.newchannel {
             CallLevel::Off => return None,
+            CallLevel::Tracked if is_late => return None,
             CallLevel::Tracked => Shown::of_record(channel, record?),
             CallLevel::All => Shown::as_told(channel, record),
         };

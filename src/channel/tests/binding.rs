@@ -18,6 +18,18 @@ fn a_call_of_ours_is_known_by_its_id_whoever_asterisk_says_is_on_it() {
 }
 
 #[test]
+fn a_channel_that_ami_tells_after_its_decision_is_not_new() {
+    let now = start();
+    let mut channels = channels([1, 0, 1, 0]);
+    channels.handle_up("5.0.4");
+    channels.continued("1.1", "SIP/8003-00000001", "8003", "000", now);
+    let late = Event::Newchannel(snapshot("1.1", "5000", 0));
+    assert_eq!(told(&mut channels, &late, now), None);
+    let end = Event::Hangup(snapshot("1.1", "000", 6));
+    assert!(told(&mut channels, &end, now).is_some());
+}
+
+#[test]
 fn without_ids_the_first_with_the_caller_at_the_start_is_ours() {
     let now = start();
     let mut channels = channels([1, 0, 1, 0]);
