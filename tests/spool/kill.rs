@@ -131,14 +131,15 @@ fn killed_while_the_crm_is_behind_it_loses_nothing_that_it_has_read() {
     scene.answer(move |_| Say::Yes {
         after: Duration::from_millis(15 + slow.fetch_add(7, Ordering::Relaxed) % 20),
     });
-    for _ in 0..kills() {
+    // On a busy machine an emulated salara reads little before it is killed: it gets more lives.
+    while lives.len() < kills() || must.len() <= 20 * kills() {
+        assert!(lives.len() < 10 * kills(), "no load: {}", must.len());
         let within = Duration::from_millis(random.below(400));
         let life = live(&mut scene, within, &mut random);
         let read = life.read.last().map_or(life.told.start, |(read, _)| *read);
         must.extend(life.told.start..read);
         lives.push(life);
     }
-    assert!(must.len() > 20 * kills(), "no load: {}", must.len());
     settle(&mut scene, &must);
     // What it was told and had no time to read may be lost, but only the end of each life.
     let taken: std::collections::HashSet<usize> =
