@@ -57,8 +57,8 @@ test: prerequisites test-tools
 
 # The build without TLS, by what differs in it: who speaks HTTP to the CRM.
 test-notls: prerequisites
-	$(CARGO) test --locked --no-default-features --lib --test crm --test config --test replay \
-		--test callers
+	$(CARGO) test --locked --no-default-features --lib --test crm --test config --test daemon \
+		--test replay --test callers
 
 # The same for as long as it takes: more worlds, more kills, longer outages. SALARA_LONG is read by
 # the tests themselves.

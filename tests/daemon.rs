@@ -33,9 +33,15 @@ const ERROR: &str = r#"{"result":-2,"text":"Error"}"#;
 #[test]
 fn it_says_what_it_is_and_how_to_use_it() {
     let (code, out, err) = run(&["--version"]);
+    let without = if cfg!(feature = "tls") {
+        ""
+    } else {
+        " (without TLS)"
+    };
+    let version = format!("salara 4.0.0{without}\n");
     assert_eq!(
         (code, out.as_str(), err.as_str()),
-        (Some(0), "salara 4.0.0\n", "")
+        (Some(0), version.as_str(), "")
     );
     let (code, out, _) = run(&["--help"]);
     assert_eq!(code, Some(0));
